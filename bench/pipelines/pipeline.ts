@@ -1,0 +1,23 @@
+/** What the benchmark loads: something that acknowledges publishes, started on a fresh database. */
+import type { BenchFleet, Credentials } from '../fleet.ts';
+
+export interface PipelineContext {
+  databaseUrl: string;
+  fleet: BenchFleet;
+}
+
+export interface RunningPipeline {
+  mqttPort: number;
+  credentials(gateway: number): Credentials;
+  /** Readings found in the store for one instrument; absent when the pipeline stores nothing. */
+  storedReadings?(instrument: string): Promise<number>;
+  /** Where the HTTP interface answers and with what token; absent when there is none. */
+  http?: { url: string; token: string };
+  stop(): Promise<void>;
+}
+
+export interface Pipeline {
+  name: 'A' | 'B' | 'ours';
+  title: string;
+  start(context: PipelineContext): Promise<RunningPipeline>;
+}

@@ -1,0 +1,25 @@
+/** The simulators' one error type: a code that texts.ts turns into a sentence. */
+
+export type SimulatorErrorCode =
+  | 'invalid_option'
+  | 'too_many_faults'
+  | 'missing_file'
+  | 'missing_column'
+  | 'unknown_column'
+  | 'invalid_cell'
+  | 'not_sorted'
+  | 'unknown_instrument'
+  | 'broker_refused'
+  | 'broker_unreachable';
+
+export class SimulatorError extends Error {
+  readonly code: SimulatorErrorCode;
+  readonly params: Readonly<Record<string, string | number>>;
+
+  constructor(code: SimulatorErrorCode, params: Readonly<Record<string, string | number>> = {}) {
+    super(`${code} ${JSON.stringify(params)}`);
+    this.name = 'SimulatorError';
+    this.code = code;
+    this.params = params;
+  }
+}

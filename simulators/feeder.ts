@@ -1,0 +1,177 @@
+/**
+ * A radial four-wire low-voltage network and its power flow.
+ * Backward/forward sweep on phase currents with the neutral carried explicitly: Shirmohammadi et al., IEEE Trans.
+ * Power Systems 3(2), 1988; four-wire form by Ciric, Padilha, Ochoa, IEEE Trans. Power Systems 18(4), 2003.
+ */
+
+const CONDUCTORS = 4;
+const NEUTRAL = 3;
+
+/** Node 0 is the busbar, where the master meter sits; a node's parent always has a smaller number. */
+export interface Network {
+  readonly parent: Int32Array;
+  /** Impedance of each phase conductor between a node and its parent; the neutral is of the same wire. */
+  readonly resistanceOhm: Float64Array;
+  readonly reactanceOhm: Float64Array;
+  /** Between the stiff source and the busbar, upstream of the master meter. */
+  readonly transformerOhm: number;
+}
+
+/** A single-phase load between a phase (0, 1, 2) and the neutral; a three-phase user has three taps at one node. */
+export interface Tap {
+  readonly node: number;
+  readonly phase: number;
+}
+
+/** 10 µV in 220 V leaves an energy imbalance of parts in 10^7, far below the registers' 0.01 kWh. */
+const CONVERGED_V = 1e-5;
+/** A feeder loaded within its rating converges in 3 to 6 rounds; more than this is a collapsing voltage. */
+const MAX_ROUNDS = 60;
+
+export class PowerFlow {
+  /** Per tap, of the last solution. */
+  readonly tapVoltageV: Float64Array;
+  readonly tapCurrentA: Float64Array;
+  /** Per phase at the busbar. */
+  readonly busVoltageV = new Float64Array(3);
+  readonly busCurrentA = new Float64Array(3);
+  /** Power into the feeders by the busbar's voltages and currents, for checking against loads + loss. */
+  busPowerW = 0;
+  /** All I²R downstream of the busbar, neutral included. */
+  lossW = 0;
+
+  readonly #network: Network;
+  readonly #tapAt: Int32Array;
+  readonly #tapNeutral: Int32Array;
+  readonly #voltageRe: Float64Array;
+  readonly #voltageIm: Float64Array;
+  readonly #currentRe: Float64Array;
+  readonly #currentIm: Float64Array;
+
+  constructor(network: Network, taps: readonly Tap[]) {
+    this.#network = network;
+    this.#tapAt = Int32Array.from(taps, (tap) => tap.node * CONDUCTORS + tap.phase);
+    this.#tapNeutral = Int32Array.from(taps, (tap) => tap.node * CONDUCTORS + NEUTRAL);
+    const size = network.parent.length * CONDUCTORS;
+    this.#voltageRe = new Float64Array(size);
+    this.#voltageIm = new Float64Array(size);
+    this.#currentRe = new Float64Array(size);
+    this.#currentIm = new Float64Array(size);
+    this.tapVoltageV = new Float64Array(taps.length);
+    this.tapCurrentA = new Float64Array(taps.length);
+    for (let phase = 0; phase < 3; phase++) this.#setPhase(phase, 220);
+  }
+
+  /** Constant power `tapW` + j `tapVar` at every tap, behind a source of `sourceV` per phase. */
+  solve(tapW: Float64Array, tapVar: Float64Array, sourceV: Float64Array): void {
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      this.#injectLoads(tapW, tapVar);
+      this.#sweepBackward();
+      if (this.#sweepForward(sourceV) < CONVERGED_V) {
+        this.#report(tapW, tapVar);
+        return;
+      }
+    }
+    throw new Error(`power flow did not converge in ${MAX_ROUNDS} rounds: the feeder is overloaded`);
+  }
+
+  /** A flat start: every node at the same voltage. */
+  #setPhase(phase: number, magnitudeV: number): void {
+    const angle = (-2 * Math.PI * phase) / 3;
+    for (let at = phase; at < this.#voltageRe.length; at += CONDUCTORS) {
+      this.#voltageRe[at] = magnitudeV * Math.cos(angle);
+      this.#voltageIm[at] = magnitudeV * Math.sin(angle);
+    }
+  }
+
+  #injectLoads(tapW: Float64Array, tapVar: Float64Array): void {
+    const currentRe = this.#currentRe;
+    const currentIm = this.#currentIm;
+    currentRe.fill(0);
+    currentIm.fill(0);
+    for (let tap = 0; tap < tapW.length; tap++) {
+      const at = this.#tapAt[tap]!;
+      const neutral = this.#tapNeutral[tap]!;
+      const uRe = this.#voltageRe[at]! - this.#voltageRe[neutral]!;
+      const uIm = this.#voltageIm[at]! - this.#voltageIm[neutral]!;
+      const squared = uRe * uRe + uIm * uIm;
+      // I = conj(S / U)
+      const iRe = (tapW[tap]! * uRe + tapVar[tap]! * uIm) / squared;
+      const iIm = (tapW[tap]! * uIm - tapVar[tap]! * uRe) / squared;
+      currentRe[at]! += iRe;
+      currentIm[at]! += iIm;
+      currentRe[neutral]! -= iRe;
+      currentIm[neutral]! -= iIm;
+    }
+  }
+
+  #sweepBackward(): void {
+    const parent = this.#network.parent;
+    for (let node = parent.length - 1; node > 0; node--) {
+      const from = node * CONDUCTORS;
+      const to = parent[node]! * CONDUCTORS;
+      for (let conductor = 0; conductor < CONDUCTORS; conductor++) {
+        this.#currentRe[to + conductor]! += this.#currentRe[from + conductor]!;
+        this.#currentIm[to + conductor]! += this.#currentIm[from + conductor]!;
+      }
+    }
+  }
+
+  /** Returns the largest change of any conductor's voltage. */
+  #sweepForward(sourceV: Float64Array): number {
+    const { parent, resistanceOhm, reactanceOhm, transformerOhm } = this.#network;
+    let largest = 0;
+    const move = (at: number, re: number, im: number) => {
+      largest = Math.max(largest, Math.abs(re - this.#voltageRe[at]!), Math.abs(im - this.#voltageIm[at]!));
+      this.#voltageRe[at] = re;
+      this.#voltageIm[at] = im;
+    };
+    for (let phase = 0; phase < 3; phase++) {
+      const angle = (-2 * Math.PI * phase) / 3;
+      // A transformer is almost purely reactive.
+      const re = sourceV[phase]! * Math.cos(angle) + transformerOhm * this.#currentIm[phase]!;
+      const im = sourceV[phase]! * Math.sin(angle) - transformerOhm * this.#currentRe[phase]!;
+      move(phase, re, im);
+    }
+    for (let node = 1; node < parent.length; node++) {
+      const from = parent[node]! * CONDUCTORS;
+      const to = node * CONDUCTORS;
+      const r = resistanceOhm[node]!;
+      const x = reactanceOhm[node]!;
+      for (let conductor = 0; conductor < CONDUCTORS; conductor++) {
+        const iRe = this.#currentRe[to + conductor]!;
+        const iIm = this.#currentIm[to + conductor]!;
+        const re = this.#voltageRe[from + conductor]! - r * iRe + x * iIm;
+        const im = this.#voltageIm[from + conductor]! - r * iIm - x * iRe;
+        move(to + conductor, re, im);
+      }
+    }
+    return largest;
+  }
+
+  #report(tapW: Float64Array, tapVar: Float64Array): void {
+    for (let tap = 0; tap < tapW.length; tap++) {
+      const at = this.#tapAt[tap]!;
+      const neutral = this.#tapNeutral[tap]!;
+      const voltageV = Math.hypot(
+        this.#voltageRe[at]! - this.#voltageRe[neutral]!,
+        this.#voltageIm[at]! - this.#voltageIm[neutral]!,
+      );
+      this.tapVoltageV[tap] = voltageV;
+      this.tapCurrentA[tap] = Math.hypot(tapW[tap]!, tapVar[tap]!) / voltageV;
+    }
+    this.busPowerW = 0;
+    for (let phase = 0; phase < 3; phase++) {
+      const [uRe, uIm] = [this.#voltageRe[phase]!, this.#voltageIm[phase]!];
+      const [iRe, iIm] = [this.#currentRe[phase]!, this.#currentIm[phase]!];
+      this.busVoltageV[phase] = Math.hypot(uRe, uIm);
+      this.busCurrentA[phase] = Math.hypot(iRe, iIm);
+      this.busPowerW += uRe * iRe + uIm * iIm;
+    }
+    this.lossW = 0;
+    for (let at = CONDUCTORS; at < this.#currentRe.length; at++) {
+      const squared = this.#currentRe[at]! ** 2 + this.#currentIm[at]! ** 2;
+      this.lossW += squared * this.#network.resistanceOhm[Math.floor(at / CONDUCTORS)]!;
+    }
+  }
+}

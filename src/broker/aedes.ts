@@ -1,0 +1,305 @@
+/** The broker devices connect to, in this process: aedes behind the guards it needs. */
+import { createServer, type Server, type Socket } from 'node:net';
+import { Aedes, type AedesPublishPacket, type Client, type ConnectPacket, type PublishPacket, type Subscription } from 'aedes';
+import { Counter, Gauge, type Registry } from 'prom-client';
+import type { Decoded, Message } from '../ingest/decode.ts';
+import type { Outcome, Settle } from '../pipeline.ts';
+import { InOrder } from './in-order.ts';
+import { PacketLengths } from './packet-lengths.ts';
+
+export interface AedesParts {
+  readonly host: string;
+  readonly port: number;
+  readonly registry: Registry;
+  /** Is this the secret of that gateway or instrument? */
+  readonly verify: (id: string, secret: string) => boolean;
+  readonly receive: (message: Message, settle: Settle) => void;
+  /** Topics a client may subscribe to; it hears only about its own messages there. */
+  readonly refusalTopics: ReadonlySet<string>;
+  /** What to tell the client about refused readings, or undefined when there is nothing to tell. */
+  readonly refusalNotice: (decoded: Decoded) => Buffer | undefined;
+  readonly maxPayloadBytes: number;
+  readonly nowMs: () => number;
+  readonly onError: (stage: string, error: unknown) => void;
+}
+
+export interface DeviceBroker {
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
+/** Client id, user name and secret; nothing legitimate is longer. */
+const MAX_CONNECT_BYTES = 4096;
+/** Room above the payload limit, so that a somewhat larger message is answered with a code instead of a closed connection. */
+const OVERSIZE_FACTOR = 4;
+const MAX_TOPIC_BYTES = 65_537;
+const MAX_CONNECTIONS = 50_000;
+const CONNECT_TIMEOUT_MS = 10_000;
+/** Sessions one gateway may keep open, and persistent client ids it may use. */
+const MAX_SESSIONS_PER_CLIENT = 16;
+/** Messages of one connection waiting for their answer: more than any sane window, less than harm. */
+const MAX_IN_FLIGHT = 4096;
+const REFUSAL_RATE = { burst: 100, perSecond: 10 };
+/** Wrong secrets from one address within a minute, after which it is refused unheard. */
+const MAX_FAILURES_PER_MINUTE = 60;
+const MAX_TRACKED_ADDRESSES = 10_000;
+const TCP_KEEPALIVE_MS = 60_000;
+const WRONG_CREDENTIALS = 4;
+
+/** Telemetry goes to the pipeline and nowhere else: it is neither retained nor distributed to subscribers. */
+class TelemetryBroker extends Aedes {
+  override publish(packet: PublishPacket, ...rest: unknown[]): void {
+    const [client, done] = rest;
+    if (typeof client === 'object' && client !== null) (done as () => void)();
+    else (super.publish as (...args: unknown[]) => void)(packet, ...rest);
+  }
+}
+
+interface Session {
+  /** Identity proven by the secret: what the user name said. */
+  readonly client: string;
+  readonly answers: InOrder;
+}
+
+export async function startAedes(parts: AedesParts): Promise<DeviceBroker> {
+  const sessions = new WeakMap<Client, Session>();
+  const connects = new WeakMap<Client, ConnectPacket>();
+  const open = new OpenSessions();
+  const failures = new Failures(parts.nowMs);
+  const metrics = new BrokerMetrics(parts.registry);
+  const guard = <A extends unknown[]>(stage: string, hook: (...args: A) => void, refuse: (...args: A) => void) => {
+    // A hook that throws would end the process.
+    return (...args: A) => {
+      try {
+        hook(...args);
+      } catch (error) {
+        parts.onError(stage, error);
+        refuse(...args);
+      }
+    };
+  };
+
+  const broker = new TelemetryBroker({
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    maxClientsIdLength: 65_535,
+    preConnect: guard(
+      'preConnect',
+      (client: Client, packet: ConnectPacket, done: (error: Error | null, ok: boolean) => void) => {
+        const name = packet.username ?? '';
+        delete packet.will; // a last will would be a reading nobody measured
+        // Session names are per identity: nobody takes over another client's session by guessing its client id.
+        packet.clientId = `${name}/${packet.clientId || clientNumber()}`;
+        connects.set(client, packet);
+        const welcome = broker.connectedClients < MAX_CONNECTIONS && !failures.blocked(addressOf(client));
+        done(welcome ? null : new Error('refused unheard'), welcome);
+      },
+      (_client, _packet, done) => done(new Error('refused'), false),
+    ),
+    authenticate: guard(
+      'authenticate',
+      (client: Client, username: unknown, password: unknown, done: (error: never, ok: boolean) => void) => {
+        const name = typeof username === 'string' ? username : '';
+        const secret = Buffer.isBuffer(password) ? password.toString('utf8') : '';
+        if (!parts.verify(name, secret)) {
+          failures.count(addressOf(client));
+          metrics.refusedConnections.inc();
+          return done(Object.assign(new Error('wrong credentials'), { returnCode: WRONG_CREDENTIALS }) as never, false);
+        }
+        if (!open.enter(name)) return done(Object.assign(new Error('too many sessions'), { returnCode: 3 }) as never, false);
+        client.conn.once('close', () => open.leave(name));
+        const connect = connects.get(client)!;
+        if (!connect.clean && !open.mayPersist(name, connect.clientId)) {
+          connect.clean = true;
+          client.clean = true;
+        }
+        const wake = (afterMs: number, run: () => void) => void setTimeout(run, afterMs).unref();
+        sessions.set(client, { client: name, answers: new InOrder(REFUSAL_RATE, parts.nowMs, wake) });
+        done(null as never, true);
+      },
+      (_client, _username, _password, done) => done(new Error('refused') as never, false),
+    ),
+    authorizePublish: guard(
+      'authorizePublish',
+      (client: Client | null, packet: PublishPacket, done: (error?: Error | null) => void) => {
+        const session = client && sessions.get(client);
+        if (!client || !session) return done(new Error('not allowed'));
+        if (session.answers.waiting >= MAX_IN_FLIGHT) return done(new Error('too many messages in flight'));
+        packet.retain = false;
+        metrics.messages.inc();
+        const answer = session.answers.place();
+        const payload = Buffer.isBuffer(packet.payload) ? packet.payload : Buffer.from(packet.payload);
+        const message = { client: session.client, topic: packet.topic, payload };
+        parts.receive(message, (outcome: Outcome, decoded: Decoded) => {
+          const notice = parts.refusalNotice(decoded);
+          const allRefused = decoded.readings.length === 0 && outcome === 'accepted';
+          answer(() => {
+            if (outcome === 'shed') return done(new Error('overloaded'));
+            done(null);
+            if (notice && decoded.profile) tell(client, decoded.profile.refusals, notice);
+          }, allRefused);
+        });
+      },
+      (_client, _packet, done) => done(new Error('refused')),
+    ),
+    authorizeSubscribe: guard(
+      'authorizeSubscribe',
+      (_client: Client, subscription: Subscription, done: (error: Error | null, granted?: Subscription | null) => void) => {
+        done(null, parts.refusalTopics.has(subscription.topic) ? subscription : null);
+      },
+      (_client, _subscription, done) => done(null, null),
+    ),
+  });
+  broker.on('clientError', (_client, error) => metrics.brokenConnections(error));
+  broker.on('connectionError', (_client, error) => metrics.brokenConnections(error));
+  await broker.listen();
+
+  const maxPacketBytes = parts.maxPayloadBytes * OVERSIZE_FACTOR + MAX_TOPIC_BYTES;
+  const server = createServer((socket) => {
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, TCP_KEEPALIVE_MS);
+    broker.handle(guardLengths(socket, new PacketLengths(MAX_CONNECT_BYTES, maxPacketBytes)));
+  });
+  metrics.connections(() => broker.connectedClients);
+  const port = await listen(server, parts.port, parts.host);
+  return {
+    port,
+    stop: async () => {
+      await new Promise<void>((done) => {
+        server.close(() => done());
+        broker.close();
+      });
+    },
+  };
+}
+
+/** Tells a client about its own message, and nobody else; only if it asked to be told. QoS 0: nothing piles up for an absent one. */
+function tell(client: Client, topic: string, payload: Buffer): void {
+  const subscribed = (client as unknown as { subscriptions: Record<string, unknown> }).subscriptions;
+  if (client.closed || !(topic in subscribed)) return;
+  const packet = { cmd: 'publish', topic, payload, qos: 0, retain: false, dup: false } as AedesPublishPacket;
+  client.publish(packet, () => {});
+}
+
+/** Looks at packet lengths before the broker's parser holds them: aedes reads its connections by `read` alone. */
+function guardLengths(socket: Socket, lengths: PacketLengths): Socket {
+  const read = socket.read.bind(socket);
+  socket.read = (size?: number) => {
+    const chunk: Buffer | null = read(size);
+    const verdict = chunk === null ? 'ok' : lengths.see(chunk);
+    if (verdict === 'ok') return chunk;
+    socket.destroy(new Error(`packet ${verdict}`));
+    return null;
+  };
+  return socket;
+}
+
+/** How many sessions each identity has open, and under which names it may keep persistent ones. */
+class OpenSessions {
+  readonly #open = new Map<string, number>();
+  readonly #persistent = new Map<string, Set<string>>();
+
+  enter(client: string): boolean {
+    const count = this.#open.get(client) ?? 0;
+    if (count >= MAX_SESSIONS_PER_CLIENT) return false;
+    this.#open.set(client, count + 1);
+    return true;
+  }
+
+  leave(client: string): void {
+    const count = this.#open.get(client) ?? 1;
+    if (count > 1) this.#open.set(client, count - 1);
+    else this.#open.delete(client);
+  }
+
+  mayPersist(client: string, clientId: string): boolean {
+    const ids = this.#persistent.get(client) ?? new Set();
+    if (ids.size >= MAX_SESSIONS_PER_CLIENT && !ids.has(clientId)) return false;
+    this.#persistent.set(client, ids.add(clientId));
+    return true;
+  }
+}
+
+/** Wrong secrets per address and minute. */
+class Failures {
+  readonly #nowMs: () => number;
+  #minute = 0;
+  #counts = new Map<string, number>();
+
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs;
+  }
+
+  count(address: string): void {
+    this.#turn();
+    if (this.#counts.size < MAX_TRACKED_ADDRESSES) this.#counts.set(address, (this.#counts.get(address) ?? 0) + 1);
+  }
+
+  blocked(address: string): boolean {
+    this.#turn();
+    return (this.#counts.get(address) ?? 0) >= MAX_FAILURES_PER_MINUTE;
+  }
+
+  #turn(): void {
+    const minute = Math.floor(this.#nowMs() / 60_000);
+    if (minute === this.#minute) return;
+    this.#minute = minute;
+    this.#counts = new Map();
+  }
+}
+
+class BrokerMetrics {
+  readonly messages: Counter;
+  readonly refusedConnections: Counter;
+  readonly #broken: Counter<'reason'>;
+  readonly #registry: Registry;
+
+  constructor(registry: Registry) {
+    const registers = [registry];
+    this.#registry = registry;
+    this.messages = new Counter({ name: 'meterwarden_mqtt_messages_total', help: 'Publishes received', registers });
+    this.refusedConnections = new Counter({
+      name: 'meterwarden_mqtt_refused_connections_total',
+      help: 'Connections refused for wrong credentials',
+      registers,
+    });
+    this.#broken = new Counter({
+      name: 'meterwarden_mqtt_broken_connections_total',
+      help: 'Connections that ended with an error, by reason',
+      labelNames: ['reason'],
+      registers,
+    });
+  }
+
+  connections(count: () => number): void {
+    new Gauge({
+      name: 'meterwarden_mqtt_connections',
+      help: 'Connected clients',
+      registers: [this.#registry],
+      collect() {
+        this.set(count());
+      },
+    });
+  }
+
+  brokenConnections(error: Error): void {
+    const known = ['overloaded', 'packet too-large', 'packet malformed', 'too many messages in flight', 'keep alive timeout'];
+    this.#broken.inc({ reason: known.includes(error.message) ? error.message : 'other' });
+  }
+}
+
+let clients = 0;
+function clientNumber(): string {
+  return `anonymous-${++clients}`;
+}
+
+function addressOf(client: Client): string {
+  return (client.conn as unknown as Socket).remoteAddress ?? '';
+}
+
+async function listen(server: Server, port: number, host: string): Promise<number> {
+  await new Promise<void>((done, fail) => {
+    server.once('error', fail);
+    server.listen(port, host, done);
+  });
+  return (server.address() as { port: number }).port;
+}

@@ -1,0 +1,216 @@
+/** The only reader of environment and configuration files. Parsed once, checked, frozen. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { parse as parseYaml } from 'yaml';
+import { z } from 'zod';
+import { MeterwardenError } from './errors.ts';
+import { parseDurationMs } from './fleet/duration.ts';
+import type { Kind, KindQuantity, Kinds } from './fleet/kind.ts';
+import { QUANTITIES, type Quantity } from './fleet/quantity.ts';
+import { type Profiles, parseProfiles } from './ingest/profile.ts';
+import { nearest } from './nearest.ts';
+import { parseRules, type RuleSet } from './rules/ruleset.ts';
+import { parseTaskPolicies, type TaskPolicies } from './tasks/policy.ts';
+import { LANGUAGES, type Language, pickLanguage } from './texts/text.ts';
+
+export interface Settings {
+  readonly httpPort: number;
+  readonly mqttPort: number;
+  readonly host: string;
+  readonly dataDir: string;
+  /** An external PostgreSQL 15 or newer; undefined = the embedded one. */
+  readonly databaseUrl: string | undefined;
+  readonly adminPassword: string | undefined;
+  readonly language: Language;
+  readonly retentionDays: number;
+  readonly logLevel: (typeof LOG_LEVELS)[number];
+  /** Folder of kinds.yaml, rules.yaml, profiles.yaml, tasks.yaml. */
+  readonly configDir: string;
+}
+
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+const SHIPPED_CONFIG_DIR = resolve(import.meta.dirname, '..', 'config');
+export const SETTINGS_FILE = 'meterwarden.yaml';
+
+interface Setting<T> {
+  readonly fallback: T;
+  readonly expected: string;
+  /** undefined = not acceptable. */
+  readonly parse: (text: string) => T | undefined;
+}
+
+const port = (fallback: number): Setting<number> => ({
+  fallback,
+  expected: '0…65535',
+  parse: (text) => (/^\d{1,5}$/.test(text) && Number(text) <= 65_535 ? Number(text) : undefined),
+});
+
+const oneOf = <T extends string>(values: readonly T[], fallback: T): Setting<T> => ({
+  fallback,
+  expected: values.join(' | '),
+  parse: (text) => values.find((value) => value === text),
+});
+
+/** Every setting: its name in the environment and in meterwarden.yaml, default, and what would be right. */
+export const SETTINGS = {
+  HTTP_PORT: port(8080),
+  MQTT_PORT: port(1883),
+  HOST: { fallback: '127.0.0.1', expected: '127.0.0.1 | 0.0.0.0 | …', parse: (text: string) => text || undefined },
+  METERWARDEN_DATA: { fallback: './data', expected: './data', parse: (text: string) => text || undefined },
+  DATABASE_URL: {
+    fallback: undefined as string | undefined,
+    expected: 'postgres://user:password@host:5432/database',
+    parse: (text: string) => (/^postgres(ql)?:\/\/./.test(text) && URL.canParse(text) ? text : undefined),
+  },
+  ADMIN_PASSWORD: {
+    fallback: undefined as string | undefined,
+    expected: '8…128 characters',
+    parse: (text: string) => (text.length >= 8 && text.length <= 128 ? text : undefined),
+  },
+  METERWARDEN_LANG: oneOf(LANGUAGES, pickLanguage(undefined)),
+  METERWARDEN_CONFIG: {
+    fallback: SHIPPED_CONFIG_DIR,
+    expected: 'a folder with kinds.yaml, rules.yaml, profiles.yaml, tasks.yaml',
+    parse: (text: string) => (existsSync(join(text, 'rules.yaml')) ? resolve(text) : undefined),
+  },
+  RETENTION_DAYS: {
+    fallback: 800, // two years of evidence and a margin
+    expected: '1…3650',
+    parse: (text: string) => (/^\d{1,4}$/.test(text) && Number(text) >= 1 && Number(text) <= 3650 ? Number(text) : undefined),
+  },
+  LOG_LEVEL: oneOf(LOG_LEVELS, 'info'),
+} satisfies Record<string, Setting<unknown>>;
+
+type Name = keyof typeof SETTINGS;
+
+/** Environment first, then `meterwarden.yaml` of the working folder, then the default. */
+export function loadSettings(env: NodeJS.ProcessEnv, folder = '.'): Settings {
+  const file = settingsFile(join(folder, SETTINGS_FILE));
+  const value = <N extends Name>(name: N): (typeof SETTINGS)[N]['fallback'] => {
+    const text = env[name] || file.get(name);
+    const setting: Setting<unknown> = SETTINGS[name];
+    const parsed = text === undefined ? setting.fallback : setting.parse(text);
+    if (text !== undefined && parsed === undefined) {
+      const shown = name === 'ADMIN_PASSWORD' || name === 'DATABASE_URL' ? '…' : text;
+      throw new MeterwardenError('invalid_setting', { path: name, params: { value: shown, expected: setting.expected } });
+    }
+    return parsed as (typeof SETTINGS)[N]['fallback'];
+  };
+  return Object.freeze({
+    httpPort: value('HTTP_PORT'),
+    mqttPort: value('MQTT_PORT'),
+    host: value('HOST'),
+    dataDir: resolve(folder, value('METERWARDEN_DATA')),
+    databaseUrl: value('DATABASE_URL'),
+    adminPassword: value('ADMIN_PASSWORD'),
+    language: value('METERWARDEN_LANG'),
+    retentionDays: value('RETENTION_DAYS'),
+    logLevel: value('LOG_LEVEL'),
+    configDir: value('METERWARDEN_CONFIG'),
+  });
+}
+
+function settingsFile(path: string): Map<string, string> {
+  if (!existsSync(path)) return new Map();
+  const raw = readYaml(path);
+  if (raw === null) return new Map();
+  if (typeof raw !== 'object' || Array.isArray(raw)) {
+    throw new MeterwardenError('invalid_config', { path, params: { problem: 'NAME: value' } });
+  }
+  return new Map(
+    Object.entries(raw).map(([name, value]) => {
+      if (!Object.hasOwn(SETTINGS, name)) {
+        throw new MeterwardenError('invalid_setting', {
+          path: name,
+          params: { value: String(value), expected: nearest(name, Object.keys(SETTINGS)) },
+        });
+      }
+      return [name, String(value)];
+    }),
+  );
+}
+
+/** What a metrologist edits: kinds, rules, profiles, deadlines. */
+export interface Domain {
+  readonly kinds: Kinds;
+  readonly rules: RuleSet;
+  readonly profiles: Profiles;
+  readonly tasks: TaskPolicies;
+}
+
+export function loadDomain(configDir = SHIPPED_CONFIG_DIR): Domain {
+  const read = (name: string): unknown => {
+    const own = join(configDir, name);
+    return readYaml(existsSync(own) ? own : join(SHIPPED_CONFIG_DIR, name));
+  };
+  return Object.freeze({
+    kinds: parseKinds(read('kinds.yaml')),
+    rules: parseRules(read('rules.yaml')),
+    profiles: parseProfiles(read('profiles.yaml')),
+    tasks: parseTaskPolicies(read('tasks.yaml')),
+  });
+}
+
+function readYaml(path: string): unknown {
+  try {
+    return parseYaml(readFileSync(path, 'utf8'));
+  } catch (error) {
+    throw new MeterwardenError('invalid_config', { path, params: { problem: (error as Error).message }, cause: error });
+  }
+}
+
+const duration = z.string().transform((text, context) => {
+  const ms = parseDurationMs(text);
+  if (ms === undefined) context.addIssue({ code: 'custom', message: `${text}: 30s | 15m | 24h | 7d` });
+  return ms ?? 0;
+});
+
+const kindsSchema = z.record(
+  z.string().regex(/^[a-z0-9-]+$/),
+  z.strictObject({
+    name: z.strictObject({ 'zh-CN': z.string(), en: z.string() }),
+    report_period: duration,
+    register: z.enum(QUANTITIES),
+    digits: z.int().min(3).max(12),
+    quantities: z.partialRecord(
+      z.enum(QUANTITIES),
+      z.strictObject({ obis: z.array(z.string()), unit: z.string(), min: z.number(), max: z.number() }),
+    ),
+    mpe_pct: z.record(z.string(), z.number().positive()),
+    source: z.string(),
+  }),
+);
+
+export function parseKinds(raw: unknown): Kinds {
+  const parsed = kindsSchema.safeParse(raw);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    throw new MeterwardenError('invalid_config', {
+      path: ['kinds', ...issue!.path].join('.'),
+      params: { problem: issue!.message },
+    });
+  }
+  return new Map(
+    Object.entries(parsed.data).map(([id, raw]): [string, Kind] => {
+      const quantities = new Map<Quantity, KindQuantity>();
+      const names = new Map<string, Quantity>();
+      for (const [name, { obis, unit, min, max }] of Object.entries(raw.quantities) as [Quantity, { obis: string[] } & KindQuantity][]) {
+        quantities.set(name, { unit, min, max });
+        for (const alias of [name, ...obis]) names.set(alias, name);
+      }
+      return [
+        id,
+        {
+          id,
+          name: raw.name,
+          reportPeriodMs: raw.report_period,
+          register: raw.register,
+          digits: raw.digits,
+          quantities,
+          names,
+          mpePct: new Map(Object.entries(raw.mpe_pct)),
+        },
+      ];
+    }),
+  );
+}

@@ -1,0 +1,3 @@
+/** What somebody may do: see src/inspector for who sees what, src/tasks/workflow.ts for who may do what to a task. */
+export const PERSON_ROLES = ['admin', 'supervisor', 'inspector'] as const;
+export type PersonRole = (typeof PERSON_ROLES)[number];

@@ -1,0 +1,223 @@
+/** Bytes of one message become readings, or refusals with a code and the path of the offending value. */
+import type { ErrorCode } from '../errors.ts';
+import type { Instrument, Ledger } from '../fleet/instrument.ts';
+import type { Kinds } from '../fleet/kind.ts';
+import { quantityIndex } from '../fleet/quantity.ts';
+import { emptyValues, type Reading } from '../fleet/reading.ts';
+import { DECODERS, type Path, type Register, type Sink } from './decoders.ts';
+import type { Profile, Profiles } from './profile.ts';
+import { toUnit } from './units.ts';
+
+export interface Message {
+  /** Who is connected: the id of a gateway or of an instrument. Identity never comes from the payload. */
+  readonly client: string;
+  readonly topic: string;
+  readonly payload: Buffer;
+}
+
+export interface Refusal {
+  readonly code: ErrorCode;
+  readonly path: string;
+  readonly params: Readonly<Record<string, string | number>>;
+  /** Readings it kept out: 1, or 0 when it is only a note on a reading that was taken. */
+  readonly readings: 0 | 1;
+}
+
+export interface Decoded {
+  readonly readings: readonly Reading[];
+  readonly refusals: readonly Refusal[];
+  readonly profile: Profile | undefined;
+}
+
+export interface DecodeContext {
+  readonly ledger: Ledger;
+  readonly kinds: Kinds;
+  readonly profiles: Profiles;
+  readonly limits: ReadingLimits;
+}
+
+export interface ReadingLimits {
+  readonly maxPayloadBytes: number;
+  readonly maxFutureMs: number;
+  /** Older readings would land in days that retention has dropped. */
+  readonly maxAgeMs: number;
+}
+
+/** Deeper values are answered with `too_deep` instead of being walked. */
+const MAX_DEPTH = 8;
+
+export function decode(message: Message, context: DecodeContext, nowMs: number): Decoded {
+  const matched = context.profiles.match(message.topic);
+  if (!matched) return refused('unknown_topic', '', { topic: message.topic });
+  const { profile } = matched;
+  const { maxPayloadBytes } = context.limits;
+  if (message.payload.length > maxPayloadBytes) {
+    return refused('too_large', '', { bytes: message.payload.length, limit: maxPayloadBytes }, profile);
+  }
+  let payload: unknown;
+  try {
+    payload = JSON.parse(message.payload.toString('utf8'));
+  } catch (error) {
+    return refused('malformed_json', '', { problem: (error as Error).message }, profile);
+  }
+  const collector = new Collector(message.client, context, profile, nowMs);
+  DECODERS[profile.decoder](payload, collector, matched.instrument);
+  return { readings: collector.readings, refusals: collector.refusals, profile };
+}
+
+function refused(code: ErrorCode, path: string, params: Refusal['params'], profile?: Profile): Decoded {
+  return { readings: [], refusals: [refusal(code, path, params, 1)], profile };
+}
+
+function refusal(code: ErrorCode, path: string, params: Refusal['params'], readings: 0 | 1): Refusal {
+  const shown = Object.entries(params).map(([name, value]) => [name, typeof value === 'string' ? showable(value) : value]);
+  return { code, path: showable(path), params: Object.fromEntries(shown), readings };
+}
+
+const MAX_SHOWN_CHARS = 200;
+
+/** Text from the wire as it may be stored and shown: short, no NUL, no half of a surrogate pair. */
+export function showable(text: string): string {
+  return text.slice(0, MAX_SHOWN_CHARS).replaceAll('\0', '\uFFFD').toWellFormed();
+}
+
+class Collector implements Sink {
+  readonly readings: Reading[] = [];
+  readonly refusals: Refusal[] = [];
+  readonly #client: string;
+  readonly #context: DecodeContext;
+  readonly #profile: Profile;
+  readonly #nowMs: number;
+
+  constructor(client: string, context: DecodeContext, profile: Profile, nowMs: number) {
+    this.#client = client;
+    this.#context = context;
+    this.#profile = profile;
+    this.#nowMs = nowMs;
+  }
+
+  reading(id: string | undefined, ts: unknown, named: Record<string, unknown>, path: Path): void {
+    const instrument = this.#instrument(id, path);
+    const tsMs = instrument && this.#time(ts, path);
+    if (!instrument || tsMs === undefined) return;
+    const { quantities, names } = this.#context.kinds.get(instrument.kind)!;
+    const values = emptyValues();
+    let known = 0;
+    for (const name in named) {
+      const quantity = names.get(name);
+      const value = named[name];
+      if (quantity === undefined) {
+        this.#note('unknown_quantity', () => `${path()}.values.${name}`, { name, kind: instrument.kind });
+        continue;
+      }
+      if (value === null) continue; // not reported
+      const limits = quantities.get(quantity)!;
+      if (typeof value !== 'number' || !(value >= limits.min && value <= limits.max)) {
+        return this.#refuseValue(value, limits, () => `${path()}.values.${name}`);
+      }
+      values[quantityIndex(quantity)] = value;
+      known++;
+    }
+    if (known === 0) return this.refuse('no_known_quantity', path, { kind: instrument.kind });
+    this.readings.push({ key: instrument.key, tsMs, values });
+  }
+
+  registers(id: string | undefined, ts: unknown, registers: readonly Register[], path: Path): void {
+    const named = Object.create(null) as Record<string, unknown>; // names come from the wire
+    const instrument = this.#context.ledger.byId(id ?? this.#client);
+    const kind = instrument && this.#context.kinds.get(instrument.kind);
+    for (const [i, { obis, value, unit, quality }] of registers.entries()) {
+      const at = () => `${path()}.registers[${i}]`;
+      if (quality !== undefined && quality !== 'good' && quality !== 0) {
+        return this.refuse('bad_quality', () => `${at()}.quality`, { quality: String(quality) });
+      }
+      const quantity = kind?.names.get(obis);
+      const wanted = quantity && kind!.quantities.get(quantity)!.unit;
+      if (wanted === undefined || unit === undefined || typeof value !== 'number') {
+        named[obis] = value;
+        continue;
+      }
+      const converted = toUnit(value, unit, wanted);
+      if (converted === undefined) {
+        return this.refuse('wrong_unit', () => `${at()}.unit`, { unit: String(unit), wanted });
+      }
+      named[obis] = converted;
+    }
+    this.reading(id, ts, named, path);
+  }
+
+  refuse(code: ErrorCode, path: Path, params: Refusal['params'] = {}): void {
+    this.refusals.push(refusal(code, path(), params, 1));
+  }
+
+  #note(code: ErrorCode, path: Path, params: Refusal['params']): void {
+    this.refusals.push(refusal(code, path(), params, 0));
+  }
+
+  #instrument(id: string | undefined, path: Path): Instrument | undefined {
+    const wanted = id ?? this.#client;
+    const instrument = this.#context.ledger.byId(wanted);
+    if (!instrument) this.refuse('unknown_instrument', path, { instrument: wanted });
+    else if (instrument.gateway !== this.#client && instrument.id !== this.#client) {
+      this.refuse('not_your_instrument', path, { instrument: wanted, client: this.#client });
+    } else if (instrument.state !== 'in-service') this.refuse('retired_instrument', path, { instrument: wanted });
+    else return instrument;
+    return undefined;
+  }
+
+  #time(ts: unknown, path: Path): number | undefined {
+    if (ts === undefined) return this.#nowMs;
+    const at = () => `${path()}.ts`;
+    if (ts === null) {
+      this.refuse('missing_timestamp', at);
+      return undefined;
+    }
+    const tsMs = parseTime(ts, this.#profile.time);
+    const { maxFutureMs, maxAgeMs } = this.#context.limits;
+    if (tsMs === undefined) this.refuse('invalid_timestamp', at, { ts: excerpt(ts), unit: this.#profile.time });
+    else if (tsMs > this.#nowMs + maxFutureMs) this.refuse('future_timestamp', at, { ts: iso(tsMs) });
+    else if (tsMs < this.#nowMs - maxAgeMs) this.refuse('ancient_timestamp', at, { ts: iso(tsMs) });
+    else return tsMs;
+    return undefined;
+  }
+
+  #refuseValue(value: unknown, limits: { min: number; max: number }, path: Path): void {
+    if (typeof value === 'number') this.refuse('out_of_range', path, { value, min: limits.min, max: limits.max });
+    else if (deeperThan(value, MAX_DEPTH)) this.refuse('too_deep', path, { limit: MAX_DEPTH });
+    else this.refuse('not_a_number', path, { value: excerpt(value) });
+  }
+}
+
+/** RFC 3339 with a zone: a local time without one would be guessed. */
+const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/i;
+/** The range a JavaScript Date can hold. */
+const MAX_DATE_MS = 8.64e15;
+
+function parseTime(ts: unknown, unit: 'ms' | 's'): number | undefined {
+  if (typeof ts === 'string') return RFC_3339.test(ts) ? orUndefined(Date.parse(ts)) : undefined;
+  if (typeof ts !== 'number') return undefined;
+  const tsMs = unit === 's' ? ts * 1000 : ts;
+  return Math.abs(tsMs) <= MAX_DATE_MS ? Math.floor(tsMs) : undefined;
+}
+
+function orUndefined(value: number): number | undefined {
+  return Number.isNaN(value) ? undefined : value;
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+/** A refused value as it may be shown: short, never nested. */
+function excerpt(value: unknown): string {
+  return typeof value === 'object' ? (Array.isArray(value) ? '[…]' : '{…}') : String(value);
+}
+
+function deeperThan(value: unknown, limit: number): boolean {
+  let level: unknown[] = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > limit) return true;
+    level = level.flatMap((item) => (typeof item === 'object' && item !== null ? Object.values(item) : []));
+  }
+  return false;
+}

@@ -1,0 +1,196 @@
+/**
+ * One reading's journey. A device publishes; its message becomes readings or refusals; they are stored in one commit with
+ * whatever else has arrived; only then is the message acknowledged; the rules turn the stored readings into findings;
+ * findings raise tasks.
+ */
+import type { Finding } from './fleet/finding.ts';
+import type { Reading } from './fleet/reading.ts';
+import { type DecodeContext, type Decoded, decode, type Message, showable } from './ingest/decode.ts';
+import type { IngestMetrics } from './ingest/metrics.ts';
+import type { Rejection } from './store/postgres-rejections.ts';
+import type { Conflict, ReadingStore } from './store/readings.ts';
+
+export interface PipelineParts extends DecodeContext {
+  readonly store: ReadingStore;
+  readonly reject: (rejections: readonly Rejection[]) => Promise<void>;
+  readonly record: (findings: readonly Finding[]) => Promise<void>;
+  /** The rules: readings of one commit, already stored. */
+  readonly evaluate: (readings: readonly Reading[], nowMs: number) => Finding[];
+  readonly conflictFindings: (conflicts: readonly Conflict[]) => Finding[];
+  readonly metrics: IngestMetrics;
+  readonly nowMs: () => number;
+  readonly onError: (stage: string, error: unknown) => void;
+}
+
+/** `accepted`: stored, or refused for good. `shed`: not kept; the client must send it again. */
+export type Outcome = 'accepted' | 'shed';
+export type Settle = (outcome: Outcome, decoded: Decoded) => void;
+
+interface Unit {
+  readonly message: Message;
+  readonly decoded: Decoded;
+  readonly arrivedMs: number;
+  readonly settle: Settle;
+}
+
+/** Readings in one commit: a few megabytes of rows, some tens of milliseconds of PostgreSQL. */
+const MAX_COMMIT_READINGS = 20_000;
+/** Waiting messages and bytes after which new ones are shed: the device keeps them, we cannot. */
+const MAX_WAITING_MESSAGES = 100_000;
+const MAX_WAITING_BYTES = 256 * 1024 * 1024;
+/** A message not stored by then is shed, long before its client gives the connection up (1.5 × keepalive). */
+const MAX_WAIT_MS = 20_000;
+const RETRY_MS = [50, 200, 500, 1000] as const;
+const PAYLOAD_EXCERPT_BYTES = 2048;
+
+export class Pipeline {
+  readonly #parts: PipelineParts;
+  #waiting: Unit[] = [];
+  #waitingBytes = 0;
+  #committing = false;
+  #stopped = false;
+  #recorded: Promise<void> = Promise.resolve();
+  #lastCommitMs: number;
+
+  constructor(parts: PipelineParts) {
+    this.#parts = parts;
+    this.#lastCommitMs = parts.nowMs();
+  }
+
+  /** Never throws; `settle` is called once, in order of receipt. */
+  receive(message: Message, settle: Settle): void {
+    const { metrics, nowMs } = this.#parts;
+    const arrivedMs = nowMs();
+    const decoded = decode(message, this.#parts, arrivedMs);
+    metrics.received(decoded);
+    const unit = { message, decoded, arrivedMs, settle };
+    if (this.#stopped || this.#overloaded()) return this.#shed([unit]);
+    this.#waiting.push(unit);
+    this.#waitingBytes += message.payload.length;
+    if (!this.#committing) void this.#commitAll();
+  }
+
+  /** Milliseconds the oldest waiting message has been waiting for its commit. */
+  get stalledMs(): number {
+    return this.#waiting.length === 0 ? 0 : this.#parts.nowMs() - Math.max(this.#lastCommitMs, this.#waiting[0]!.arrivedMs);
+  }
+
+  /** Findings of a tick or a replay, recorded after all earlier ones. */
+  found(findings: readonly Finding[]): void {
+    if (findings.length > 0) this.#record(findings);
+  }
+
+  /** Resolves when everything found so far is recorded. */
+  async recorded(): Promise<void> {
+    await this.#recorded;
+  }
+
+  /** Stores and acknowledges what is waiting, then refuses whatever still comes. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    while (this.#committing) await new Promise((done) => setTimeout(done, 5));
+    await this.#recorded;
+  }
+
+  async #commitAll(): Promise<void> {
+    this.#committing = true;
+    // What one socket read delivers arrives within this turn of the event loop: let it share the commit.
+    await new Promise((done) => setImmediate(done));
+    while (this.#waiting.length > 0) {
+      const units = this.#take();
+      try {
+        await this.#commit(units);
+      } catch (error) {
+        this.#parts.onError('commit', error);
+        this.#shed(units);
+      }
+    }
+    this.#committing = false;
+  }
+
+  #take(): Unit[] {
+    let readings = 0;
+    let count = 0;
+    while (count < this.#waiting.length && (count === 0 || readings < MAX_COMMIT_READINGS)) {
+      const unit = this.#waiting[count++]!;
+      readings += unit.decoded.readings.length;
+      this.#waitingBytes -= unit.message.payload.length;
+    }
+    const units = this.#waiting.slice(0, count);
+    this.#waiting = this.#waiting.slice(count);
+    return units;
+  }
+
+  async #commit(units: readonly Unit[]): Promise<void> {
+    const { store, reject, metrics, nowMs, evaluate, conflictFindings } = this.#parts;
+    const readings = units.flatMap(({ decoded }) => decoded.readings as Reading[]);
+    const rejections = units.flatMap(rejectionsOf);
+    const startedMs = performance.now();
+    const result = await this.#untilDone(units, () => store.append(readings));
+    if (rejections.length > 0) await this.#untilDone(units, () => reject(rejections));
+    // A contradiction leaves no trace among the readings, so its finding must be kept before the acknowledgement.
+    const conflicts = conflictFindings(result.conflicts);
+    if (conflicts.length > 0) await this.#untilDone(units, () => this.#parts.record(conflicts));
+    const committedMs = nowMs();
+    this.#lastCommitMs = committedMs;
+    metrics.committed(result, rejections, (performance.now() - startedMs) / 1000);
+    for (const { settle, decoded, arrivedMs } of units) {
+      metrics.acknowledged((committedMs - arrivedMs) / 1000);
+      settle('accepted', decoded);
+    }
+    try {
+      this.found(evaluate(readings, committedMs));
+    } catch (error) {
+      this.#parts.onError('rules', error);
+    }
+  }
+
+  /** Tries again while the oldest of these messages can still wait; the store makes repetition harmless. */
+  async #untilDone<T>(units: readonly Unit[], work: () => Promise<T>): Promise<T> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await work();
+      } catch (error) {
+        if (this.#parts.nowMs() - units[0]!.arrivedMs > MAX_WAIT_MS) throw error;
+        this.#parts.onError('store', error);
+        await new Promise((done) => setTimeout(done, RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)]));
+      }
+    }
+  }
+
+  #record(findings: readonly Finding[]): void {
+    this.#recorded = this.#recorded.then(async () => {
+      for (let attempt = 0; ; attempt++) {
+        try {
+          return await this.#parts.record(findings);
+        } catch (error) {
+          this.#parts.onError('record', error);
+          if (this.#stopped && attempt > RETRY_MS.length) return; // replayed from the readings at the next start
+          await new Promise((done) => setTimeout(done, RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)]));
+        }
+      }
+    });
+  }
+
+  #overloaded(): boolean {
+    return this.#waiting.length >= MAX_WAITING_MESSAGES || this.#waitingBytes >= MAX_WAITING_BYTES;
+  }
+
+  #shed(units: readonly Unit[]): void {
+    for (const { settle, decoded } of units) {
+      this.#parts.metrics.shed(decoded);
+      settle('shed', decoded);
+    }
+  }
+}
+
+function rejectionsOf({ message, decoded, arrivedMs }: Unit): Rejection[] {
+  return decoded.refusals.map((refusal) => ({
+    ...refusal,
+    atMs: arrivedMs,
+    client: message.client,
+    topic: showable(message.topic),
+    payload: message.payload.subarray(0, PAYLOAD_EXCERPT_BYTES),
+    payloadBytes: message.payload.length,
+  }));
+}

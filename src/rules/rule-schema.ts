@@ -1,0 +1,91 @@
+/** The shape of config/rules.yaml. */
+import { z } from 'zod';
+import { parseDurationMs } from '../fleet/duration.ts';
+import { SEVERITIES } from '../fleet/finding.ts';
+import { QUANTITIES } from '../fleet/quantity.ts';
+import { TASK_KINDS } from '../fleet/task.ts';
+import { REASONS } from '../texts/reasons.ts';
+
+const duration = z
+  .string()
+  .refine((text) => parseDurationMs(text) !== undefined, 'must be a duration such as 90s, 15m, 24h or 7d')
+  .transform((text) => parseDurationMs(text)!);
+const share = z.number().gt(0).max(1);
+const periods = z.int().min(1).max(1000);
+
+/** What a comparison measures: a quantity of the whole instrument, or one per phase under one name. */
+export const PER_PHASE = {
+  voltage: ['voltage_l1_v', 'voltage_l2_v', 'voltage_l3_v', 'voltage_v'],
+  current: ['current_l1_a', 'current_l2_a', 'current_l3_a', 'current_a'],
+} as const;
+
+const comparison = z
+  .strictObject({
+    quantity: z.enum([...(Object.keys(PER_PHASE) as (keyof typeof PER_PHASE)[]), ...QUANTITIES]),
+    /** Read when the phase does not report it. */
+    fallback: z.enum(QUANTITIES).optional(),
+    on: z.enum(['this-phase', 'other-phases']).default('this-phase'),
+    below: z.number().optional(),
+    above: z.number().optional(),
+    of: z.enum(['nominal_voltage', 'max_current']).optional(),
+  })
+  .refine((c) => (c.below === undefined) !== (c.above === undefined), 'needs exactly one of below, above');
+const condition = z.array(comparison).min(1).max(8);
+
+const reason = z
+  .string()
+  .refine((code) => `${code}` in REASONS && `${code}_on_phase` in REASONS, 'names no sentence of src/texts/reasons.ts');
+
+const common = {
+  name: z.strictObject({ 'zh-CN': z.string().min(1), en: z.string().min(1) }),
+  kinds: z.union([z.literal('all'), z.array(z.string()).min(1)]),
+  severity: z.enum(SEVERITIES),
+  task: z.enum([...TASK_KINDS, 'none']),
+  cause: z.string().min(1).optional(),
+  source: z.string().min(1),
+};
+const lasting = { fires_after: duration, clears_after: duration };
+
+const rule = z.discriminatedUnion('detector', [
+  z.strictObject({ ...common, detector: z.literal('silent'), missed_periods: periods }),
+  z.strictObject({
+    ...common,
+    detector: z.literal('outage'),
+    missed_periods: periods,
+    share,
+    at_least: z.int().min(2),
+    resumed_share: share,
+  }),
+  z.strictObject({ ...common, ...lasting, detector: z.literal('register-decrease') }),
+  z.strictObject({
+    ...common,
+    ...lasting,
+    detector: z.literal('register-still'),
+    power_above_w: z.number().nonnegative(),
+    current_above: share,
+    assumed_power_factor: share,
+    energy_above_kwh: z.number().positive(),
+  }),
+  z.strictObject({ ...common, ...lasting, detector: z.literal('increment-limit'), factor: z.number().positive() }),
+  z.strictObject({
+    ...common,
+    ...lasting,
+    detector: z.literal('threshold'),
+    fires_when: condition,
+    clears_when: condition,
+    reason,
+  }),
+  z.strictObject({ ...common, detector: z.literal('reading-path') }),
+]);
+
+export const ruleFileSchema = z.strictObject({
+  register: z.strictObject({ step: z.number().positive(), rollover_above: share, rollover_below: share }),
+  evidence: z.strictObject({ hole_periods: periods, line_voltage_from_v: z.number().positive() }),
+  district_clock: z.strictObject({ settle: duration, startup_grace: duration }),
+  rules: z.record(z.string().regex(/^[a-z][a-z0-9-]*$/), rule),
+});
+
+export type RuleFile = z.output<typeof ruleFileSchema>;
+export type RuleEntry = z.output<typeof rule>;
+export type Comparison = z.output<typeof comparison>;
+export type DetectorName = RuleEntry['detector'];

@@ -1,0 +1,199 @@
+/**
+ * Who is silent, judged by the clock of the district. Gaps between readings are swept in order of measurement time, so that
+ * it makes no difference whether they are seen as they happen, in a backfill or in a replay.
+ */
+import type { Finding } from '../fleet/finding.ts';
+import { because } from './detectors.ts';
+import type { District, Gap } from './district.ts';
+import { AWAITED_MS, LAST_MS, MISSING, SILENT_FROM_MS } from './layout.ts';
+import type { KindPlan, Roster } from './roster.ts';
+import type { Detecting, Rule, RuleSet } from './ruleset.ts';
+import type { RuleState } from './state.ts';
+import { type SweptGap, sweep } from './sweep.ts';
+
+/** Wall-clock time in which the service heard nothing because it did not run. */
+interface Deafness {
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+export class Silence {
+  readonly #roster: Roster;
+  readonly #state: RuleState;
+  readonly #settleMs: number;
+  readonly #graceMs: number;
+  readonly #outage: (Rule & { readonly settings: Detecting<'outage'> }) | undefined;
+  #listeningSinceMs = Number.NEGATIVE_INFINITY;
+  #deaf: Deafness | undefined;
+
+  constructor(rules: RuleSet, roster: Roster, state: RuleState) {
+    this.#roster = roster;
+    this.#state = state;
+    this.#settleMs = rules.settleMs;
+    this.#graceMs = rules.startupGraceMs;
+    for (const rule of rules.rules.values()) {
+      if (rule.settings.detector === 'outage') this.#outage = rule as Rule & { readonly settings: Detecting<'outage'> };
+    }
+  }
+
+  listen(sinceMs: number): void {
+    this.#listeningSinceMs = sinceMs;
+    if (Number.isFinite(this.#state.aliveMs)) this.#deaf = { fromMs: this.#state.aliveMs, toMs: sinceMs };
+  }
+
+  tick(nowMs: number, found: Finding[]): void {
+    for (const district of this.#state.districts()) {
+      district.turnClock(nowMs, this.#settleMs);
+      if (nowMs - this.#listeningSinceMs < this.#graceMs) continue;
+      const members = this.#roster.members(district);
+      if (members.length === 0) this.#abandon(district, found);
+      const clockMs = this.#clockMs(district, nowMs);
+      if (Number.isNaN(clockMs)) continue;
+      if (district.gaps.length > 0 || clockMs > district.dueMs) this.#judge(district, members, clockMs, nowMs, found);
+    }
+  }
+
+  /** Nobody is left who could end its outage. */
+  #abandon(district: District, found: Finding[]): void {
+    const { outageFromMs: fromMs, clockMs } = district;
+    if (Number.isNaN(fromMs) || !this.#outage) return;
+    const subject = { type: 'district', district: district.id } as const;
+    found.push({ change: 'cleared', rule: this.#outage.id, subject, fromMs, toMs: Math.max(fromMs, clockMs) });
+    district.outageFromMs = Number.NaN;
+    district.changed = true;
+  }
+
+  /** The time up to which silence can be judged; NaN = not at all. */
+  #clockMs(district: District, nowMs: number): number {
+    if (Number.isNaN(district.clockMs)) return Number.NaN;
+    const quietMs = nowMs - Math.max(district.receivedAtMs, this.#listeningSinceMs);
+    const isQuiet = quietMs >= this.#settleMs && nowMs - district.clockMs > this.#missingMs(district);
+    return isQuiet ? nowMs : district.settledMs;
+  }
+
+  #missingMs({ periodMs }: District): number {
+    return (this.#outage?.settings.missed_periods ?? 1) * periodMs;
+  }
+
+  #judge(district: District, members: Int32Array, clockMs: number, nowMs: number, found: Finding[]): void {
+    const ended = district.gaps.map((gap) => this.#swept(gap, district));
+    const current: SweptGap[] = [];
+    let reporting = 0;
+    district.dueMs = Number.POSITIVE_INFINITY;
+    for (const key of members) {
+      if (!Number.isNaN(this.#row(key, SILENT_FROM_MS))) continue;
+      const plan = this.#roster.plans[this.#roster.kindOf(key)]!;
+      if (isAsked(plan, district)) reporting++;
+      const gap = this.#current(key, plan, district, clockMs, nowMs);
+      if (gap) current.push(gap);
+    }
+    const gaps = [...ended, ...current];
+    if (gaps.length === 0) return;
+    sweep({
+      district,
+      gaps,
+      untilMs: clockMs,
+      reporting,
+      outage: this.#outage,
+      due: (fromMs, durationMs) => this.#due(fromMs, durationMs),
+      found: (gap) => this.#found(gap, found),
+      told: (finding) => found.push(finding),
+    });
+    this.#keep(district, ended, current, clockMs);
+  }
+
+  #keep(district: District, ended: readonly SweptGap[], current: readonly SweptGap[], clockMs: number): void {
+    district.gaps = ended.map(({ gap }) => gap).filter(({ nextMs }) => !(nextMs <= clockMs));
+    district.changed = true;
+    for (const { gap, dueMs } of current) {
+      if (gap.found) continue;
+      if (gap.missing) this.#set(gap.key, MISSING, 1);
+      // While the outage lasts nothing becomes due; its end is a reading, which brings the district here again.
+      if (Number.isNaN(district.outageFromMs)) district.dueMs = Math.min(district.dueMs, dueMs);
+    }
+  }
+
+  /** The gap a member is in, when it has to be judged now; otherwise the district is told when it may have to be. */
+  #current(key: number, plan: KindPlan, district: District, clockMs: number, nowMs: number): SweptGap | undefined {
+    const readMs = this.#row(key, LAST_MS);
+    const neverHeard = Number.isNaN(readMs);
+    const lastMs = neverHeard ? this.#row(key, AWAITED_MS) - plan.kind.reportPeriodMs : readMs;
+    const missing = this.#row(key, MISSING) === 1;
+    const soonestMs = lastMs + Math.min(plan.silentMs, plan.missingMs);
+    if (Number.isNaN(lastMs)) return undefined;
+    if (!missing && soonestMs >= clockMs) return this.#later(district, soonestMs);
+    const gap = { key, lastMs, nextMs: Number.POSITIVE_INFINITY, neverHeard, missing, found: false };
+    const swept = this.#swept(gap, district);
+    const dueMs = Math.min(swept.missingMs, swept.dueMs);
+    if (missing || (dueMs < clockMs && !this.#mayStillCome(gap, district, nowMs))) return swept;
+    return this.#later(district, dueMs);
+  }
+
+  #later(district: District, dueMs: number): undefined {
+    district.dueMs = Math.min(district.dueMs, dueMs);
+  }
+
+  #swept(gap: Gap, district: District): SweptGap {
+    const plan = this.#roster.plans[this.#roster.kindOf(gap.key)];
+    if (!plan) return { gap, asked: false, counts: false, periodMs: 0, silentMs: Infinity, missingMs: Infinity, dueMs: Infinity };
+    const { lastMs, neverHeard } = gap;
+    const { silentMs, kind } = plan;
+    const asked = isAsked(plan, district);
+    const counts = asked && !neverHeard;
+    const missingMs = counts ? this.#due(lastMs, plan.missingMs) : Number.POSITIVE_INFINITY;
+    const expectedMs = neverHeard ? lastMs + kind.reportPeriodMs : lastMs;
+    // An outage that ended while it was silent excuses it so far.
+    const dueMs = this.#due(district.backMs > lastMs ? district.backMs : expectedMs, silentMs);
+    return { gap, asked, counts, periodMs: kind.reportPeriodMs, silentMs, missingMs, dueMs };
+  }
+
+  /** End of a duration of silence; what the service could not hear does not count. */
+  #due(fromMs: number, durationMs: number): number {
+    const dueMs = fromMs + durationMs;
+    const deaf = this.#deaf;
+    if (!deaf || fromMs >= deaf.toMs || dueMs <= deaf.fromMs) return dueMs;
+    // Less than half of the duration cannot make a good instrument silent; a restart alone must change nothing.
+    if ((deaf.toMs - deaf.fromMs) * 2 < durationMs) return dueMs;
+    return dueMs + Math.max(0, deaf.toMs - Math.max(deaf.fromMs, fromMs));
+  }
+
+  /** Delivering old readings, or in a district whose instruments are just being heard for the first time. */
+  #mayStillCome({ key, neverHeard }: Gap, district: District, nowMs: number): boolean {
+    if (!neverHeard) return this.#roster.isDelivering(key, district.turn);
+    return nowMs - Math.max(district.joinedAtMs, this.#listeningSinceMs) < this.#graceMs;
+  }
+
+  #found(gap: Gap, found: Finding[]): void {
+    const plan = this.#roster.plans[this.#roster.kindOf(gap.key)]!;
+    const rule = plan.silent!;
+    const fromMs = gap.lastMs + plan.kind.reportPeriodMs;
+    const subject = { type: 'instrument', key: gap.key } as const;
+    const reason = silenceReason(gap, plan);
+    found.push({ change: 'opened', rule: rule.id, subject, fromMs, severity: rule.severity, reason });
+    if (Number.isFinite(gap.nextMs)) {
+      found.push({ change: 'cleared', rule: rule.id, subject, fromMs, toMs: Math.max(fromMs, gap.nextMs) });
+    } else {
+      this.#set(gap.key, SILENT_FROM_MS, fromMs);
+      this.#set(gap.key, MISSING, Number.NaN);
+    }
+  }
+
+  #row(key: number, field: number): number {
+    return this.#state.chunk(key)[this.#state.offset(key) + field]!;
+  }
+
+  #set(key: number, field: number, value: number): void {
+    this.#state.chunk(key)[this.#state.offset(key) + field] = value;
+    this.#state.touch(key);
+  }
+}
+
+/** Who reports less often than others cannot tell yet whether the district is silent. */
+function isAsked(plan: KindPlan, { periodMs }: District): boolean {
+  return plan.outage !== undefined && plan.kind.reportPeriodMs === periodMs;
+}
+
+function silenceReason({ neverHeard }: Gap, { missedPeriods, kind }: KindPlan) {
+  const params = { periods: missedPeriods, period_min: kind.reportPeriodMs / 60_000 };
+  return because(neverHeard ? 'never_heard' : 'no_reading', params);
+}

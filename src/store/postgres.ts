@@ -1,0 +1,77 @@
+/** Connections to PostgreSQL and the schema they find there. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import pg from 'pg';
+import { MeterwardenError } from '../errors.ts';
+
+const MIGRATIONS_DIR = join(import.meta.dirname, 'migrations');
+/** Any constant: processes that start together take turns at migrating. */
+const MIGRATION_LOCK = 7_236_401;
+const POOL_SIZE = 12;
+const CONNECT_TIMEOUT_MS = 10_000;
+
+export function openPool(url: string, size = POOL_SIZE): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: size,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    application_name: 'meterwarden',
+  });
+  // An idle connection that breaks is replaced by the pool; without a listener it would end the process.
+  pool.on('error', () => {});
+  return pool;
+}
+
+/** The schema uses what came with PostgreSQL 15. */
+const MIN_VERSION = 15;
+
+export async function requireVersion(pool: pg.Pool): Promise<void> {
+  const { rows } = await pool.query<{ version: string }>("SELECT current_setting('server_version') AS version");
+  const { version } = rows[0]!;
+  if (Number.parseInt(version, 10) >= MIN_VERSION) return;
+  throw new MeterwardenError('invalid_setting', {
+    path: 'DATABASE_URL',
+    params: { value: `PostgreSQL ${version}`, expected: `PostgreSQL ≥ ${MIN_VERSION}` },
+  });
+}
+
+/** Brings the schema up to date: every file of migrations/ once, in order of name. */
+export async function migrate(pool: pg.Pool): Promise<void> {
+  const client = await pool.connect();
+  try {
+    await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
+    await client.query('CREATE TABLE IF NOT EXISTS migrations (name text PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())');
+    const { rows } = await client.query<{ name: string }>('SELECT name FROM migrations');
+    const applied = new Set(rows.map((row) => row.name));
+    for (const name of readdirSync(MIGRATIONS_DIR).filter((file) => file.endsWith('.sql')).sort()) {
+      if (applied.has(name)) continue;
+      await client.query('BEGIN');
+      await client.query(readFileSync(join(MIGRATIONS_DIR, name), 'utf8'));
+      await client.query('INSERT INTO migrations (name) VALUES ($1)', [name]);
+      await client.query('COMMIT');
+    }
+    await client.query('SELECT pg_advisory_unlock($1)', [MIGRATION_LOCK]);
+    client.release();
+  } catch (error) {
+    client.release(true);
+    throw error;
+  }
+}
+
+/** Runs `work` in one transaction: committed when it returns, rolled back when it throws. */
+export async function transaction<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  try {
+    await client.query('BEGIN');
+    const result = await work(client);
+    await client.query('COMMIT');
+    client.release();
+    return result;
+  } catch (error) {
+    await client.query('ROLLBACK').then(
+      () => client.release(),
+      () => client.release(true),
+    );
+    throw error;
+  }
+}

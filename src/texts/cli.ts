@@ -1,0 +1,55 @@
+/** What the service's command line says. */
+import type { Text } from './text.ts';
+
+export const CLI = {
+  program: {
+    'zh-CN': 'meterwarden:计量器具非现场监管服务',
+    en: 'meterwarden: supervise measuring instruments without visiting them',
+  },
+  usage: { 'zh-CN': '<命令> [选项]', en: '<command> [options]' },
+  helpCommand: { 'zh-CN': '显示某个命令的帮助', en: 'show help for a command' },
+  serve: { 'zh-CN': '启动服务', en: 'start the service' },
+  settings: {
+    'zh-CN': '设置(环境变量,或工作目录中的 meterwarden.yaml):',
+    en: 'Settings (environment, or meterwarden.yaml in the working folder):',
+  },
+  settingDefault: { 'zh-CN': '默认 {value}', en: 'default {value}' },
+  backtest: { 'zh-CN': '在表计文件夹的历史读数上离线运行规则', en: 'run the rules over the history of a fleet folder, offline' },
+  backtestFleet: {
+    'zh-CN': '表计文件夹(instruments.csv、readings.csv)',
+    en: 'fleet folder (instruments.csv, readings.csv)',
+  },
+  backtestOut: { 'zh-CN': '写入的 findings.csv', en: 'findings.csv to write' },
+  backtestRules: { 'zh-CN': '规则文件夹,默认随附的 config', en: 'folder with rules.yaml, the shipped config if not given' },
+  backtestDone: {
+    'zh-CN': '{readings} 条读数,{instruments} 台器具,{findings} 条发现 → {out}({seconds} 秒)',
+    en: '{readings} readings of {instruments} instruments, {findings} findings → {out} ({seconds} s)',
+  },
+  unknownColumns: { 'zh-CN': '忽略未知的列:{columns}', en: 'ignored unknown columns: {columns}' },
+  listening: {
+    'zh-CN': '服务已启动:HTTP http://{host}:{httpPort}(接口文档 /docs),MQTT mqtt://{host}:{mqttPort}',
+    en: 'Ready: HTTP http://{host}:{httpPort} (API at /docs), MQTT mqtt://{host}:{mqttPort}',
+  },
+  adminPassword: {
+    'zh-CN': '首次启动:管理员 admin 的密码为 {password}(只显示这一次)',
+    en: 'First start: the password of admin is {password} (shown this once)',
+  },
+  stopping: { 'zh-CN': '正在停止…', en: 'stopping…' },
+  portTaken: {
+    'zh-CN': '{name}:端口 {port} 已被占用,请换一个',
+    en: '{name}: port {port} is taken; choose another',
+  },
+  usageError: { 'zh-CN': '命令行有误:{problem}(见 --help)', en: 'usage: {problem} (see --help)' },
+  describe: {
+    HTTP_PORT: { 'zh-CN': 'HTTP 端口', en: 'HTTP port' },
+    MQTT_PORT: { 'zh-CN': 'MQTT 端口', en: 'MQTT port' },
+    HOST: { 'zh-CN': '监听地址', en: 'address to listen on' },
+    METERWARDEN_DATA: { 'zh-CN': '数据文件夹', en: 'data folder' },
+    DATABASE_URL: { 'zh-CN': '外部 PostgreSQL(15 或更新),不设则用内置', en: 'external PostgreSQL (15 or newer); embedded if not set' },
+    ADMIN_PASSWORD: { 'zh-CN': 'admin 的密码,不设则首次启动时生成', en: 'password of admin; made up at the first start if not set' },
+    METERWARDEN_LANG: { 'zh-CN': '语言', en: 'language' },
+    METERWARDEN_CONFIG: { 'zh-CN': '器具种类、规则、接入方式、期限的文件夹', en: 'folder of kinds, rules, profiles and deadlines' },
+    RETENTION_DAYS: { 'zh-CN': '读数保留天数', en: 'days that readings are kept' },
+    LOG_LEVEL: { 'zh-CN': '日志级别', en: 'log level' },
+  },
+} as const satisfies Record<string, Text | Record<string, Text>>;

@@ -1,0 +1,92 @@
+/** Every error code in a sentence. The placeholders are the parameters its throwers give. */
+import type { ErrorCode } from '../errors.ts';
+import { type Language, type Params, say, type Text } from './text.ts';
+
+export const ERRORS: Readonly<Record<ErrorCode, Text>> = {
+  invalid_request: { 'zh-CN': '请求有误:{problem}', en: 'The request is not right: {problem}' },
+  malformed_json: { 'zh-CN': '不是合法的 JSON:{problem}', en: 'Not JSON: {problem}' },
+  invalid_cursor: { 'zh-CN': '翻页标记无效,请从第一页重新开始', en: 'Not a cursor of this list; begin again with the first page' },
+  unauthenticated: { 'zh-CN': '尚未登录或登录已过期', en: 'Not signed in, or the session has ended' },
+  wrong_credentials: { 'zh-CN': '用户名或密码不正确', en: 'User name or password is wrong' },
+  forbidden: { 'zh-CN': '您的角色无权进行此操作', en: 'Your role does not allow this' },
+  not_found: { 'zh-CN': '不存在,或不在您的区域内', en: 'There is none, or it is outside your region' },
+  conflict: { 'zh-CN': '与现有状态冲突:{problem}', en: 'In conflict with what is there: {problem}' },
+  transition_not_allowed: { 'zh-CN': '任务处于“{state}”状态,不能进行“{action}”', en: 'A task that is {state} does not offer {action}' },
+  payload_too_large: { 'zh-CN': '请求内容超过 {limit} 字节', en: 'The request is larger than {limit} bytes' },
+  unsupported_media_type: { 'zh-CN': '不支持的内容类型,应为 {expected}', en: 'This content type is not understood; send {expected}' },
+  rate_limited: { 'zh-CN': '请求过于频繁,请在 {seconds} 秒后再试', en: 'Too many attempts; try again in {seconds} s' },
+  internal: { 'zh-CN': '服务内部错误', en: 'The service failed' },
+  unavailable: { 'zh-CN': '服务暂时不可用,请稍后再试', en: 'The service is not available now; try again later' },
+  invalid_setting: { 'zh-CN': '设置值“{value}”无效,应为 {expected}', en: 'The setting “{value}” is not right; expected {expected}' },
+  invalid_config: { 'zh-CN': '配置有误:{problem}', en: 'The configuration is not right: {problem}' },
+  too_large: { 'zh-CN': '报文 {bytes} 字节,超过上限 {limit} 字节', en: 'A message of {bytes} bytes; at most {limit} are taken' },
+  too_deep: { 'zh-CN': '报文嵌套超过 {limit} 层', en: 'Nested deeper than {limit} levels' },
+  unknown_topic: { 'zh-CN': '没有与主题“{topic}”对应的规约', en: 'No profile knows the topic “{topic}”' },
+  wrong_shape: { 'zh-CN': '报文结构不符,应为 {expected}', en: 'The message has another shape than {expected}' },
+  empty_message: { 'zh-CN': '报文中没有读数', en: 'The message holds no reading' },
+  unknown_instrument: { 'zh-CN': '台账中没有计量器具“{instrument}”', en: 'The ledger has no instrument “{instrument}”' },
+  not_your_instrument: {
+    'zh-CN': '台账中计量器具“{instrument}”不由“{client}”上报',
+    en: 'By the ledger “{client}” does not report for the instrument “{instrument}”',
+  },
+  retired_instrument: { 'zh-CN': '计量器具“{instrument}”已停用', en: 'The instrument “{instrument}” is retired' },
+  missing_timestamp: { 'zh-CN': '缺少测量时间 ts', en: 'The measurement time ts is missing' },
+  invalid_timestamp: {
+    'zh-CN': '测量时间“{ts}”无效,应为带时区的 RFC 3339 时间或以 {unit} 计的纪元时间',
+    en: '“{ts}” is no measurement time: RFC 3339 with a zone, or {unit} since 1970',
+  },
+  future_timestamp: { 'zh-CN': '测量时间 {ts} 在未来', en: 'The measurement time {ts} lies in the future' },
+  ancient_timestamp: { 'zh-CN': '测量时间 {ts} 早于保存期限', en: 'The measurement time {ts} is older than readings are kept' },
+  not_a_number: { 'zh-CN': '“{value}”不是数值', en: '“{value}” is not a number' },
+  out_of_range: { 'zh-CN': '数值 {value} 超出可能范围 {min}…{max}', en: '{value} is not possible: {min} to {max}' },
+  no_known_quantity: { 'zh-CN': '没有“{kind}”类器具的已知量', en: 'Nothing an instrument of kind “{kind}” can report' },
+  unknown_quantity: { 'zh-CN': '“{kind}”类器具没有量“{name}”', en: 'An instrument of kind “{kind}” has no “{name}”' },
+  wrong_unit: { 'zh-CN': '单位“{unit}”无法换算为“{wanted}”', en: 'The unit “{unit}” does not convert to “{wanted}”' },
+  bad_quality: { 'zh-CN': '器具自报数据质量为“{quality}”', en: 'The instrument itself calls the quality “{quality}”' },
+  conflicting_reading: { 'zh-CN': '同一时刻已有数值不同的读数', en: 'There is another reading of the same moment with other values' },
+  overloaded: { 'zh-CN': '服务繁忙,请稍后重发', en: 'The service is busy; send it again later' },
+  invalid_line: { 'zh-CN': '该行有误:{problem}', en: 'The line is not right: {problem}' },
+  duplicate_line: { 'zh-CN': '编号“{id}”与第 {first} 行重复', en: 'The id “{id}” stands in line {first} already' },
+  unknown_kind: { 'zh-CN': '没有器具类别“{kind}”,最接近的是“{nearest}”', en: 'No instrument kind “{kind}”; the nearest is “{nearest}”' },
+  second_master: { 'zh-CN': '台区“{district}”已有总表“{master}”', en: 'The district “{district}” has the master meter “{master}” already' },
+};
+
+/** What `problem` can say in both languages; anything else is shown as it is. */
+export const PROBLEMS = {
+  required: { 'zh-CN': '必填', en: 'required' },
+  reserved_characters: { 'zh-CN': '不得含有 {characters}', en: 'must not contain any of {characters}' },
+  control_characters: { 'zh-CN': '不得含有控制字符', en: 'must not contain control characters' },
+  not_utf8: { 'zh-CN': '不是 UTF-8 编码', en: 'is not UTF-8' },
+  too_long: { 'zh-CN': '最多 {limit} 个字符', en: 'at most {limit} characters' },
+  too_short: { 'zh-CN': '至少 {limit} 个字符', en: 'at least {limit} characters' },
+  one_of: { 'zh-CN': '应为 {allowed} 之一', en: 'one of {allowed}' },
+  not_a_date: { 'zh-CN': '应为 YYYY-MM-DD 格式的日期', en: 'a date as YYYY-MM-DD' },
+  not_a_time: { 'zh-CN': '应为带时区的 RFC 3339 时间', en: 'a time by RFC 3339, with its zone' },
+  too_many_cells: { 'zh-CN': '有 {cells} 列,表头只有 {columns} 列', en: '{cells} cells under {columns} columns' },
+  too_few_cells: { 'zh-CN': '只有 {cells} 列,表头有 {columns} 列', en: 'only {cells} cells under {columns} columns' },
+  broken_quotes: { 'zh-CN': '引号不成对', en: 'the quotes do not close' },
+  empty_file: { 'zh-CN': '没有表头行', en: 'there is no header line' },
+  unknown_column: { 'zh-CN': '没有列“{column}”,最接近的是“{nearest}”', en: 'no column “{column}”; the nearest is “{nearest}”' },
+  repeated_column: { 'zh-CN': '列“{column}”重复', en: 'the column “{column}” stands twice' },
+  missing_column: { 'zh-CN': '缺少列“{column}”', en: 'the column “{column}” is missing' },
+  too_many_lines: { 'zh-CN': '最多 {limit} 行', en: 'at most {limit} lines' },
+  broken_gzip: { 'zh-CN': '不是完整的 gzip 数据', en: 'not a complete gzip stream' },
+  not_a_position: { 'zh-CN': '不是变更流中的位置', en: 'not a position of the stream' },
+  unknown_field: { 'zh-CN': '没有“{field}”这一项,可用:{allowed}', en: 'there is no “{field}”; known are {allowed}' },
+  admin_region: { 'zh-CN': '管理员不限区域,此项应为空', en: 'an admin sees every region: leave it empty' },
+  last_admin: { 'zh-CN': '至少要有一名可登录的管理员', en: 'at least one admin must be able to sign in' },
+  username_taken: { 'zh-CN': '用户名已被使用', en: 'the user name is taken' },
+  done_already: { 'zh-CN': '已经做过了', en: 'it is done already' },
+} as const satisfies Record<string, Text>;
+
+export type Problem = keyof typeof PROBLEMS;
+
+export function sayError(error: { readonly code: string; readonly params: Params }, language: Language): string {
+  const text: Text | undefined = ERRORS[error.code as ErrorCode];
+  if (!text) return error.code;
+  const named = String(error.params['problem'] ?? '');
+  const problem: Text | undefined = PROBLEMS[named as Problem];
+  const params = { ...error.params, problem: problem ? say(problem, language, error.params) : named };
+  // What the thrower left open would be read as a fault of the text.
+  return say(text, language, params).replace(/\{\w+\}/g, '…').replace(/[::]\s*$/, '');
+}

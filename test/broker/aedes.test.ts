@@ -1,0 +1,198 @@
+import { connect as connectTcp } from 'node:net';
+import mqtt, { type MqttClient } from 'mqtt';
+import packet from 'mqtt-packet';
+import { Registry } from 'prom-client';
+import { afterEach, expect, test } from 'vitest';
+import { type AedesParts, type DeviceBroker, startAedes } from '../../src/broker/aedes.ts';
+import type { Decoded, Message } from '../../src/ingest/decode.ts';
+import type { Profile } from '../../src/ingest/profile.ts';
+import type { Settle } from '../../src/pipeline.ts';
+
+const TOPIC = 'v1/gateway/telemetry';
+const profile: Profile = { id: 't', version: 1, topic: TOPIC, decoder: 'telemetry', time: 'ms', refusals: `${TOPIC}/rejected` };
+const stored: Decoded = { readings: [{ key: 1, tsMs: 0, values: [] }], refusals: [], profile };
+const refused: Decoded = { readings: [], refusals: [{ code: 'wrong_shape', path: 'x', params: {}, readings: 1 }], profile };
+
+interface Received {
+  message: Message;
+  settle: Settle;
+}
+
+const opened: { stop(): Promise<unknown> }[] = [];
+afterEach(async () => {
+  for (const { stop } of opened.splice(0).reverse()) await stop();
+});
+
+async function start(parts: Partial<AedesParts> = {}): Promise<{ broker: DeviceBroker; received: Received[]; arrived: (n: number) => Promise<void> }> {
+  const received: Received[] = [];
+  let wake = () => {};
+  const broker = await startAedes({
+    host: '127.0.0.1',
+    port: 0,
+    registry: new Registry(),
+    verify: (id, secret) => secret === `${id}-secret`,
+    receive: (message, settle) => {
+      received.push({ message, settle });
+      wake();
+    },
+    refusalTopics: new Set([profile.refusals]),
+    refusalNotice: (decoded) => (decoded.refusals.length > 0 ? Buffer.from(decoded.refusals[0]!.code) : undefined),
+    maxPayloadBytes: 1000,
+    nowMs: () => 0,
+    onError: () => {},
+    ...parts,
+  });
+  opened.push(broker);
+  const arrived = async (n: number) => {
+    while (received.length < n) await new Promise<void>((done) => (wake = done));
+  };
+  return { broker, received, arrived };
+}
+
+async function client(broker: DeviceBroker, options: mqtt.IClientOptions = {}): Promise<MqttClient> {
+  const connected = mqtt.connect({ host: '127.0.0.1', port: broker.port, username: 'GW', password: 'GW-secret', reconnectPeriod: 0, ...options });
+  opened.push({ stop: () => connected.endAsync(true) });
+  connected.on('error', () => {});
+  await new Promise<void>((done, fail) => {
+    connected.once('connect', () => done());
+    connected.once('error', fail);
+    connected.once('close', () => fail(new Error('closed')));
+  });
+  return connected;
+}
+
+test.each([0, 1, 2] as const)('QoS %i reaches the pipeline with the identity of the connection', async (qos) => {
+  const { broker, received, arrived } = await start();
+  const gateway = await client(broker, { clientId: 'somebody-else' });
+  const sent = gateway.publishAsync(TOPIC, 'x', { qos });
+  await arrived(1);
+  expect(received[0]!.message).toMatchObject({ client: 'GW', topic: TOPIC });
+  received[0]!.settle('accepted', stored);
+  await sent;
+});
+
+test('no acknowledgement before the message is settled, and then in order', async () => {
+  const { broker, received, arrived } = await start();
+  const gateway = await client(broker);
+  const acked: number[] = [];
+  const all = [1, 2, 3].map((n) => gateway.publishAsync(TOPIC, String(n), { qos: 1 }).then(() => acked.push(n)));
+  await arrived(3);
+  received[2]!.settle('accepted', stored);
+  received[1]!.settle('accepted', stored);
+  await client(broker); // whole round trips later
+  expect(acked).toEqual([]);
+  received[0]!.settle('accepted', stored);
+  await Promise.all(all);
+  expect(acked).toEqual([1, 2, 3]);
+});
+
+test('a message that is shed closes the connection without an acknowledgement', async () => {
+  const { broker, received, arrived } = await start();
+  const gateway = await client(broker);
+  const closed = new Promise((done) => gateway.once('close', () => done('closed')));
+  const acked = gateway.publishAsync(TOPIC, 'x', { qos: 1 }).then(() => 'acknowledged', () => 'failed');
+  await arrived(1);
+  received[0]!.settle('shed', stored);
+  expect(await Promise.race([closed, acked])).toBe('closed');
+});
+
+test.each([
+  ['a wrong secret', { password: 'guess' }],
+  ['no name', { username: '', password: '' }],
+])('%s is refused', async (_name, options) => {
+  const { broker } = await start();
+  await expect(client(broker, options)).rejects.toThrow();
+});
+
+test('an address that keeps guessing is not heard for a minute', async () => {
+  let nowMs = 0;
+  const { broker } = await start({ nowMs: () => nowMs });
+  for (let i = 0; i < 60; i++) await client(broker, { password: `guess ${i}` }).catch(() => {});
+  await expect(client(broker)).rejects.toThrow('closed');
+  nowMs = 60_000;
+  await client(broker);
+});
+
+test('nobody may subscribe to the data of others, only to its own refusals', async () => {
+  const { broker, received, arrived } = await start();
+  const other = await client(broker, { username: 'OTHER', password: 'OTHER-secret' });
+  const gateway = await client(broker);
+  for (const topic of ['#', '+/gateway/telemetry', TOPIC, '$SYS/#', `$share/a/${TOPIC}`]) {
+    await expect(other.subscribeAsync(topic), topic).rejects.toThrow();
+  }
+  const heard: string[] = [];
+  other.on('message', (topic) => heard.push(`other ${topic}`));
+  gateway.on('message', (topic, payload) => heard.push(`own ${topic} ${payload}`));
+  await other.subscribeAsync(profile.refusals);
+  await gateway.subscribeAsync(profile.refusals, { qos: 1 });
+  const notice = new Promise((done) => gateway.once('message', done));
+  const sent = gateway.publishAsync(TOPIC, 'x', { qos: 1, retain: true });
+  await arrived(1);
+  received[0]!.settle('accepted', refused);
+  await Promise.all([sent, notice]);
+  await other.unsubscribeAsync('elsewhere');
+  expect(heard).toEqual([`own ${profile.refusals} wrong_shape`]);
+});
+
+test('a last will is not a reading, and a client id is nobody else’s session', async () => {
+  const { broker, received, arrived } = await start();
+  const gateway = await client(broker, { clientId: 'same', will: { topic: TOPIC, payload: Buffer.from('will'), qos: 1, retain: false } });
+  const other = await client(broker, { clientId: 'same', username: 'OTHER', password: 'OTHER-secret' });
+  expect(gateway.connected).toBe(true);
+  gateway.stream.destroy();
+  const sent = other.publishAsync(TOPIC, 'after', { qos: 1 });
+  await arrived(1);
+  received[0]!.settle('accepted', stored);
+  await sent;
+  expect(received.map(({ message }) => message.payload.toString())).toEqual(['after']);
+});
+
+test('a persistent session is resumed', async () => {
+  const { broker } = await start();
+  const first = await client(broker, { clientId: 'kept', clean: false });
+  await first.subscribeAsync(profile.refusals);
+  await first.endAsync();
+  const again = mqtt.connect({ host: '127.0.0.1', port: broker.port, username: 'GW', password: 'GW-secret', clientId: 'kept', clean: false, reconnectPeriod: 0 });
+  opened.push({ stop: () => again.endAsync(true) });
+  const [connack] = await new Promise<[{ sessionPresent: boolean }]>((done) => again.once('connect', (...args) => done(args as never)));
+  expect(connack.sessionPresent).toBe(true);
+});
+
+test('the seventeenth session of one gateway is refused', async () => {
+  const { broker } = await start();
+  for (let i = 0; i < 16; i++) await client(broker);
+  await expect(client(broker)).rejects.toThrow();
+  await client(broker, { username: 'OTHER', password: 'OTHER-secret' });
+});
+
+test.each([
+  ['before CONNECT', Buffer.from([0x30, 0xff, 0xff, 0xff, 0x7f])],
+  ['as CONNECT', Buffer.from([0x10, 0xff, 0xff, 0xff, 0x7f])],
+  ['after CONNECT', Buffer.concat([packet.generate({ cmd: 'connect', clientId: 'c', protocolId: 'MQTT', protocolVersion: 4, clean: true, keepalive: 0, username: 'GW', password: Buffer.from('GW-secret') }), Buffer.from([0x30, 0xff, 0xff, 0xff, 0x7f])])],
+  ['as nonsense', Buffer.from('GET / HTTP/1.1\r\n\r\n')],
+])('a huge or foreign packet %s closes the connection', async (_name, bytes) => {
+  const { broker } = await start();
+  const socket = connectTcp(broker.port, '127.0.0.1');
+  socket.on('error', () => {});
+  socket.write(bytes);
+  socket.resume();
+  await new Promise((done) => socket.once('close', done));
+});
+
+test('a hook that throws refuses, and the broker lives', async () => {
+  const { broker } = await start({
+    verify: (id) => {
+      if (id === 'BOMB') throw new Error('boom');
+      return true;
+    },
+    receive: () => {
+      throw new Error('boom');
+    },
+  });
+  await expect(client(broker, { username: 'BOMB' })).rejects.toThrow();
+  const gateway = await client(broker);
+  const closed = new Promise((done) => gateway.once('close', done));
+  gateway.publishAsync(TOPIC, 'x', { qos: 1 }).catch(() => {});
+  await closed;
+  await client(broker);
+});

@@ -1,0 +1,74 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { fleetOptions, type Step, simulateFleet } from '../../simulators/fleet.ts';
+import { readFolder, writeFolder } from '../../simulators/folder.ts';
+import { readLondonProfiles } from '../../simulators/london.ts';
+
+const fleet = simulateFleet(
+  fleetOptions({ untilMs: Date.UTC(2026, 0, 31), metersPerDistrict: 20, districts: 2, days: 1, seed: 8 }),
+  readLondonProfiles(),
+);
+
+let dir: string;
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'fleet-'));
+});
+afterEach(() => rm(dir, { recursive: true }));
+
+async function collect(steps: AsyncIterable<Step>): Promise<Step[]> {
+  const all: Step[] = [];
+  for await (const step of steps) all.push(step);
+  return all;
+}
+
+test.each([false, true])('what is written is read again (gzip %s)', async (gzip) => {
+  const written = await writeFolder(dir, fleet, { gzip });
+  const read = await readFolder(dir);
+  const steps = await collect(read.steps());
+  expect(read.instruments).toEqual(fleet.instruments);
+  expect(steps).toEqual([...fleet.steps()]);
+  expect(written).toBe(steps.reduce((sum, step) => sum + step.rows.length, 0));
+  expect(read.truth).toEqual(fleet.truth.map((one) => ({ ...one, errorPct: Number(one.errorPct.toFixed(4)) })));
+});
+
+test('columns are those of the fleet folder, and a second writing leaves nothing of the first', async () => {
+  await writeFolder(dir, fleet, { gzip: true });
+  await writeFolder(dir, { ...fleet, truth: [] });
+  const head = async (name: string) => (await readFile(join(dir, name), 'utf8')).split('\n')[0];
+  expect(await head('instruments.csv')).toBe(
+    'id,kind,role,district,phase,accuracy_class,manufacturer,model,batch,installed_on,owner,region,nominal_voltage_v,max_current_a,gateway',
+  );
+  expect(await head('readings.csv')).toBe(
+    'ts,instrument,active_import_kwh,voltage_v,current_a,active_power_w,voltage_l1_v,voltage_l2_v,voltage_l3_v',
+  );
+  await expect(readFile(join(dir, 'readings.csv.gz'))).rejects.toThrow('ENOENT');
+  await expect(readFile(join(dir, 'truth.csv'))).rejects.toThrow('ENOENT');
+});
+
+test('quoted cells survive', async () => {
+  const instruments = [{ ...fleet.instruments[0]!, owner: 'A, "B"\nC' }];
+  await writeFolder(dir, { instruments, truth: [], steps: () => [] });
+  const read = await readFolder(dir);
+  expect(read.instruments).toEqual(instruments);
+  expect(await collect(read.steps())).toEqual([]);
+});
+
+test.each([
+  ['ts,instrument,colour\n', 'unknown_column'],
+  ['ts,voltage_v\n', 'missing_column'],
+  ['ts,instrument,voltage_v\n2026-01-01T00:00:00Z,D001-M001,x\n', 'invalid_cell'],
+  ['ts,instrument,voltage_v\nyesterday,D001-M001,1\n', 'invalid_cell'],
+  ['ts,instrument,voltage_v\n2026-01-01T00:00:00Z,NOBODY,1\n', 'unknown_instrument'],
+  ['ts,instrument,voltage_v\n2026-01-01T00:00:00Z,D001-M001\n', 'invalid_cell'],
+  ['ts,instrument\n2026-01-01T00:00:01Z,D001-M001\n2026-01-01T00:00:00Z,D001-M001\n', 'not_sorted'],
+])('%j is refused', async (text, code) => {
+  await writeFolder(dir, { ...fleet, steps: () => [] });
+  await writeFile(join(dir, 'readings.csv'), text);
+  await expect(collect((await readFolder(dir)).steps())).rejects.toMatchObject({ code });
+});
+
+test('a folder without instruments is refused', async () => {
+  await expect(readFolder(dir)).rejects.toMatchObject({ code: 'missing_file' });
+});

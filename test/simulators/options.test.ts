@@ -1,0 +1,81 @@
+import { expect, test } from 'vitest';
+import { type FleetWords, type PublishWords, readFleetOptions, readPublishOptions } from '../../simulators/options.ts';
+import { errorText, speaker } from '../../simulators/texts.ts';
+
+const NOW_MS = Date.UTC(2026, 0, 31, 10, 7, 30);
+const say = speaker('en');
+
+const FLEET: FleetWords = {
+  seed: '1',
+  districts: '2',
+  meters: '50',
+  days: '14',
+  period: '15m',
+  faults: 'default',
+  threePhase: '5',
+  meterError: '0.3',
+  masterError: '0.1',
+  voltageGain: '0.2',
+  unmetered: '0',
+};
+
+const PUBLISH: PublishWords = {
+  mqtt: 'mqtt://127.0.0.1:1883',
+  secret: 's',
+  window: '20',
+  readingsPerMessage: '500',
+  live: '60',
+  liveEvery: '5',
+};
+
+test('now is rounded down to the report period', () => {
+  const options = readFleetOptions(FLEET, NOW_MS, say);
+  expect(new Date(options.untilMs).toISOString()).toBe('2026-01-31T10:00:00.000Z');
+  expect(options).toMatchObject({ districts: 2, metersPerDistrict: 50, faults: { outage: 1, silent: 1 } });
+});
+
+test('faults: none, chosen, default', () => {
+  expect(readFleetOptions({ ...FLEET, faults: 'none' }, NOW_MS, say).faults).toEqual({});
+  expect(readFleetOptions({ ...FLEET, faults: 'silent=2, drift=1' }, NOW_MS, say).faults).toEqual({
+    silent: 2,
+    drift: 1,
+  });
+});
+
+test.each<[keyof FleetWords, string, string]>([
+  ['seed', '-1', '--seed'],
+  ['districts', '0', '--districts'],
+  ['meters', '12x', '--meters'],
+  ['days', '', '--days'],
+  ['until', '2026-01-30', '--until'],
+  ['until', '2026-02-01T00:00:00Z', '--until'],
+  ['period', '7m', '--period'],
+  ['period', '30s', '--period'],
+  ['faults', 'silnt=1', '--faults'],
+  ['faults', '', '--faults'],
+  ['threePhase', '101', '--three-phase'],
+])('%s "%s" is refused by name', (word, value, option) => {
+  const read = () => readFleetOptions({ ...FLEET, [word]: value }, NOW_MS, say);
+  expect(read).toThrow(
+    expect.objectContaining({ code: 'invalid_option', params: expect.objectContaining({ option, value }) }),
+  );
+});
+
+test.each<[keyof PublishWords, string, string]>([
+  ['mqtt', 'http://x', '--mqtt'],
+  ['mqtt', 'localhost', '--mqtt'],
+  ['secret', '', '--secret'],
+  ['window', '0', '--window'],
+  ['live', 'soon', '--live'],
+])('%s "%s" is refused by name', (word, value, option) => {
+  const read = () => readPublishOptions({ ...PUBLISH, [word]: value }, say);
+  expect(read).toThrow(
+    expect.objectContaining({ code: 'invalid_option', params: expect.objectContaining({ option, value }) }),
+  );
+});
+
+test('a refusal says what would be right, in both languages', () => {
+  const params = { option: '--seed', value: 'x', expected: '0' };
+  expect(errorText('en', 'invalid_option', params)).toBe('option --seed has the value "x": it should be 0');
+  expect(errorText('zh-CN', 'invalid_option', params)).toBe('选项 --seed 的值“x”不正确:应为 0');
+});

@@ -1,0 +1,31 @@
+import { it } from 'vitest';
+import { PostgresReadings } from '../../src/store/postgres-readings.ts';
+import { emptyValues } from '../../src/fleet/reading.ts';
+import { city, opened, cleared, T0, employ, wang } from './fixture.ts';
+import { TaskQueue } from '../../src/tasks/bullmq.ts';
+it('bench', { timeout: 300_000 }, async () => {
+  let readings: any;
+  const here = await city({ instruments: 20_000, range: (...a) => readings.range(...a) });
+  readings = new PostgresReadings(here.pool, () => T0);
+  const batch = [];
+  for (let k = 1; k <= 2000; k++) for (let i = 1; i <= 96; i++) { const v = emptyValues(); v[0] = i; v[2] = 100; v[3] = 230; v[7] = 1; batch.push({ key: k, tsMs: T0 - i * 900_000, values: v }); }
+  await readings.append(batch.sort((a, b) => a.tsMs - b.tsMs));
+  const time = async (name: string, n: number, f: () => Promise<unknown>) => { const t = performance.now(); await f(); const ms = performance.now() - t; console.log(name, n, `${ms.toFixed(0)} ms`, `${(n / ms * 1000).toFixed(0)}/s`); };
+  const at = new Date(T0);
+  await time('clock (no task), 500 a call', 10_000, async () => { for (let i = 0; i < 20; i++) await here.findings.record(Array.from({ length: 500 }, (_, j) => opened('clock', 1 + i * 500 + j, T0)), at); });
+  await time('again (all known)', 10_000, async () => { for (let i = 0; i < 20; i++) await here.findings.record(Array.from({ length: 500 }, (_, j) => opened('clock', 1 + i * 500 + j, T0)), at); });
+  await time('cleared', 10_000, async () => { for (let i = 0; i < 20; i++) await here.findings.record(Array.from({ length: 500 }, (_, j) => cleared('clock', 1 + i * 500 + j, T0, T0 + 1)), at); });
+  await time('silent: new task each with 96 readings', 2_000, async () => { for (let i = 0; i < 4; i++) await here.findings.record(Array.from({ length: 500 }, (_, j) => opened('silent', 1 + i * 500 + j, T0)), at); });
+  await time('silent: new task each, no readings', 5_000, async () => { for (let i = 0; i < 10; i++) await here.findings.record(Array.from({ length: 500 }, (_, j) => opened('silent', 5001 + i * 500 + j, T0)), at); });
+  await time('stopped: one a call, task', 300, async () => { for (let i = 0; i < 300; i++) await here.findings.record([opened('stopped', 1 + i, T0)], at); });
+  await time('rollback: joins', 300, async () => { await here.findings.record(Array.from({ length: 300 }, (_, j) => opened('rollback', 1 + j, T0)), at); });
+  await time('list', 100, async () => { for (let i = 0; i < 100; i++) await here.tasks.list({ states: ['raised'], limit: 50, visibleRegion: '220300' }); });
+  await time('waiting (no inspectors)', 20, async () => { for (let i = 0; i < 20; i++) await here.steps.waiting(at, 500); });
+  for (let i = 0; i < 20; i++) await employ(here, { username: `i${i}`, role: 'inspector', region: '220300' });
+  let done = 0; let finish: () => void; const all = new Promise<void>((r) => (finish = r));
+  const queue = new TaskQueue({ backend: { product: 'postgres', url: here.url }, steps: here.steps, nowMs: () => T0, onError: (e) => console.log('ERR', e), onStep: ({ outcome }) => { if (outcome === 'assigned' && ++done === 7_300) finish(); } });
+  await time('dispatch by queue', 7_300, async () => { await queue.start(); await all; });
+  console.log(await queue.depths());
+  await queue.stop();
+  await here.close();
+});
