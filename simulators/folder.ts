@@ -54,6 +54,11 @@ export interface FolderContent {
   steps(): Iterable<Step> | AsyncIterable<Step>;
 }
 
+/** A folder as it is read: never all readings at once. */
+export interface Folder extends FolderContent {
+  steps(): AsyncIterable<Step>;
+}
+
 export interface WriteOptions {
   /** readings.csv.gz instead of readings.csv. */
   readonly gzip?: boolean;
@@ -128,7 +133,7 @@ export function timeText(tsMs: number): string {
 }
 
 /** Instruments and truth at once, readings as a stream. */
-export async function readFolder(dir: string): Promise<FolderContent & { steps(): AsyncIterable<Step> }> {
+export async function readFolder(dir: string): Promise<Folder> {
   const instruments = (await readRecords(dir, 'instruments.csv')).map(toInstrument);
   const truth = existsSync(join(dir, 'truth.csv')) ? (await readRecords(dir, 'truth.csv')).map(toTruth) : [];
   const known = new Set(instruments.map((instrument) => instrument.id));

@@ -9,7 +9,7 @@ import { readFolder, timeText, writeFolder } from './folder.ts';
 import { LONDON_CREDIT, readLondonProfiles } from './london.ts';
 import { type FleetWords, type PublishWords, readFleetOptions, readPublishOptions } from './options.ts';
 import { startProgress } from './progress.ts';
-import { generatedSource, publish, replayedSource } from './publish-mqtt.ts';
+import { generatedSource, PUBLISH_DEFAULTS, type PublishOptions, publish, replayedSource } from './publish-mqtt.ts';
 import type { PublishReport } from './publish-report.ts';
 import { errorText, type Speaker, speaker, TEXTS, type TextKey } from './texts.ts';
 
@@ -22,7 +22,7 @@ async function fleetCommand(words: FleetWords & { out: string; gzip?: boolean })
   const fleet = simulateFleet(options, readLondonProfiles());
   const progress = startProgress('generating', fleet.instruments.length * fleet.stepCount, say);
   const readings = await writeFolder(words.out, fleet, { gzip: words.gzip ?? false, onStep: progress.update });
-  progress.stop();
+  progress.stop(readings);
   print(
     say('written', {
       dir: words.out,
@@ -44,12 +44,20 @@ async function publishCommand(words: FleetWords & PublishWords & { fleet?: strin
       ? simulateFleet(readFleetOptions(words, Date.now(), say), readLondonProfiles())
       : undefined;
   const source = fleet ? generatedSource(fleet) : replayedSource(await readFolder(words.fleet!));
-  const progress = startProgress('publishing', fleet && fleet.instruments.length * fleet.stepCount, say);
-  const report = await publish(source, { ...options, onProgress: progress.update, signal: stopSignal() }).finally(
-    progress.stop,
-  );
+  const progress = startProgress('publishing', fleet && fleet.instruments.length * stepsToPublish(fleet, options), say);
+  const sending = publish(source, { ...options, onProgress: progress.update, signal: stopSignal() });
+  const report = await sending.catch((error: unknown) => {
+    progress.stop();
+    throw error;
+  });
+  progress.stop(report.acknowledgedReadings);
   printReport(report);
   if (report.unacknowledgedMessages > 0) process.exitCode = 1;
+}
+
+function stepsToPublish(fleet: Fleet, options: PublishOptions): number {
+  const { liveMs, liveEveryMs } = { ...PUBLISH_DEFAULTS, ...options };
+  return fleet.stepCount + Math.ceil(liveMs / liveEveryMs);
 }
 
 /** Aborts at the first Ctrl-C or SIGTERM; the second leaves at once. */

@@ -8,7 +8,8 @@ const LINE_EVERY_MS = 5_000;
 
 export interface Progress {
   update(doneReadings: number): void;
-  stop(): void;
+  /** `finalReadings` when all went well: the total was an upper bound, as silent instruments send nothing. */
+  stop(finalReadings?: number): void;
 }
 
 /** `totalReadings` undefined = not known beforehand. */
@@ -26,7 +27,16 @@ function barProgress(label: TextKey, total: number | undefined, say: Speaker): P
   const format = total === undefined ? text : `${text} {bar} {percentage}% {duration_formatted}`;
   const bar = new SingleBar({ stream: process.stderr, format, hideCursor: true, etaBuffer: 100 });
   bar.start(total ?? 0, 0);
-  return { update: (done) => bar.update(done), stop: () => bar.stop() };
+  return {
+    update: (done) => bar.update(done),
+    stop(finalReadings) {
+      if (finalReadings !== undefined) {
+        bar.setTotal(finalReadings);
+        bar.update(finalReadings);
+      }
+      bar.stop();
+    },
+  };
 }
 
 function lineProgress(label: TextKey, total: number | undefined, say: Speaker): Progress {

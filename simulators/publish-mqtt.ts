@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NamedValues } from '../src/fleet/reading.ts';
 import type { Row } from './district.ts';
+import { SimulatorError } from './errors.ts';
 import type { Fleet, Step } from './fleet.ts';
 import type { FolderContent } from './folder.ts';
 import { GatewayConnection, type GatewayOptions } from './gateway-mqtt.ts';
@@ -110,6 +111,7 @@ export async function publish(source: Source, chosen: PublishOptions): Promise<P
     lines.set(id, new Outbox(connection, options.readingsPerMessage));
   }
   const outboxes = [...lines.values()];
+  let historyEndMs = Number.NEGATIVE_INFINITY;
   const report = () => options.onProgress?.(tally.acknowledgedReadings);
   const closeAll = () => Promise.all(outboxes.map((outbox) => outbox.connection.close()));
   const callOff = closeAfterStop(options.signal, options.stopMs, closeAll);
@@ -117,10 +119,11 @@ export async function publish(source: Source, chosen: PublishOptions): Promise<P
     for await (const step of source.history()) {
       if (options.signal?.aborted) break;
       await post(step, gatewayOf, lines, options.window * HISTORY_WINDOWS_AHEAD);
+      historyEndMs = step.tsMs;
       report();
     }
     for (const outbox of outboxes) await outbox.flush(Number.POSITIVE_INFINITY);
-    await goLive(source, options, async (step) => {
+    await goLive(source, historyEndMs, options, async (step) => {
       await post(step, gatewayOf, lines, MAX_LIVE_BUFFER);
       for (const outbox of outboxes) await outbox.flush(MAX_LIVE_BUFFER);
       report();
@@ -157,10 +160,14 @@ async function post(
 
 async function goLive(
   source: Source,
+  historyEndMs: number,
   options: { liveMs: number; liveEveryMs: number; signal?: AbortSignal },
   send: (step: Step) => Promise<void>,
 ): Promise<void> {
   const endMs = Date.now() + options.liveMs;
+  if (options.liveMs > 0 && historyEndMs >= Date.now()) {
+    throw new SimulatorError('history_in_future', { end: new Date(historyEndMs).toISOString() });
+  }
   while (Date.now() < endMs && !options.signal?.aborted) {
     const tickMs = Date.now();
     await send(source.live(tickMs));

@@ -135,6 +135,10 @@ const ERROR_TEXTS: Readonly<Record<SimulatorErrorCode, Text>> = {
     'zh-CN': '{file} 第 {line} 行:instruments.csv 中没有 {instrument}',
     en: '{file} line {line}: instruments.csv does not list {instrument}',
   },
+  history_in_future: {
+    'zh-CN': '历史读数到 {end} 才结束,晚于当前时间:不能实时上报',
+    en: 'the history ends at {end}, after now: live readings cannot follow it',
+  },
   broker_refused: {
     'zh-CN': 'MQTT 服务拒绝集中器 {gateway}:{reason}。请检查 --secret 以及台账中是否有该集中器',
     en: 'the MQTT service refused gateway {gateway}: {reason}. Check --secret, and that the ledger knows the gateway',

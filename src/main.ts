@@ -9,7 +9,7 @@ import { backtest, FINDINGS_HEADER, findingLine } from './rules/backtest.ts';
 import { openFleetFolder } from './store/fleet-folder.ts';
 import { CLI } from './texts/cli.ts';
 import { speak } from './texts/command.ts';
-import { errorSentence } from './texts/errors.ts';
+import { sayError } from './texts/errors.ts';
 import { type Language, pickLanguage, say, type Text } from './texts/text.ts';
 
 const language: Language = pickLanguage(process.env.METERWARDEN_LANG);
@@ -87,7 +87,7 @@ function print(text: Text, params: Record<string, string | number>): void {
 
 /** A sentence for people; anything unexpected keeps its stack. */
 function explain(error: unknown): string {
-  if (error instanceof MeterwardenError) return errorSentence(error.code, language, { path: error.path, ...error.params });
+  if (error instanceof MeterwardenError) return error.path ? `${error.path}: ${sayError(error, language)}` : sayError(error, language);
   if (error instanceof CommanderError) return say(CLI.usageError, language, { problem: error.message });
   const { code, port } = error as { code?: string; port?: number };
   if (code === 'EADDRINUSE' && port !== undefined) {

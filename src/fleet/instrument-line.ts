@@ -8,7 +8,8 @@ export interface LineRefusal {
   readonly code: 'invalid_line' | 'unknown_kind';
   /** The column. */
   readonly path: string;
-  readonly params: Readonly<Record<string, string>>;
+  /** `problem` names a sentence of src/texts/errors.ts, which the others fill. */
+  readonly params: Readonly<Record<string, string | number>>;
 }
 
 export const INSTRUMENT_COLUMNS = {
@@ -38,12 +39,14 @@ export function isInstrumentColumn(name: string): name is InstrumentColumn {
 
 const MAX_TEXT_CHARS = 200;
 const MAX_ID_CHARS = 64;
-/** Ids become topic levels and URL segments: no separators, wildcards or control characters. */
-const ID = /^[^\s/+#$%?\\\p{C}]+$/u;
+/** Instrument and gateway ids become topic levels, user names and URL segments. */
+const RESERVED = '/ + # $ % ? \\';
+const ID = /^[^\s/+#$%?\\]+$/u;
 /** Of a household connection in China, where the line says nothing. */
 const DEFAULT_NOMINAL_VOLTAGE_V = 220;
 const DEFAULT_MAX_CURRENT_A = 60;
 const DATE = /^\d{4}-\d\d-\d\d$/;
+const DECIMAL = /^\d+(\.\d+)?$/;
 
 /** `columns[i]` names `cells[i]`; missing optional columns and empty cells take their defaults. */
 export function parseInstrumentLine(
@@ -52,30 +55,31 @@ export function parseInstrumentLine(
   kinds: Kinds,
 ): InstrumentLine | LineRefusal {
   if (cells.length !== columns.length) {
-    return invalid('', `${columns.length} columns`, `${cells.length}`);
+    const problem = cells.length > columns.length ? 'too_many_cells' : 'too_few_cells';
+    return invalid('', problem, { cells: cells.length, columns: columns.length });
   }
-  const cell = (name: InstrumentColumn) => (cells[columns.indexOf(name)] ?? '').trim();
+  const cell = (name: InstrumentColumn) => cells[columns.indexOf(name)] ?? '';
   for (const name of columns) {
-    if (cell(name).length > MAX_TEXT_CHARS || /\p{Cc}/u.test(cell(name))) return invalid(name, `≤ ${MAX_TEXT_CHARS} characters`, cell(name));
+    if (cell(name).length > MAX_TEXT_CHARS) return invalid(name, 'too_long', { limit: MAX_TEXT_CHARS });
+    if (/\p{Cc}/u.test(cell(name))) return invalid(name, 'control_characters');
   }
+  for (const name of ['id', 'gateway'] as const) {
+    if (cell(name).length > MAX_ID_CHARS) return invalid(name, 'too_long', { limit: MAX_ID_CHARS });
+    if (cell(name) !== '' && !ID.test(cell(name))) return invalid(name, 'reserved_characters', { characters: RESERVED });
+  }
+  for (const name of ['id', 'district'] as const) if (cell(name) === '') return invalid(name, 'required');
   const kind = cell('kind');
-  if (!kinds.has(kind)) return { code: 'unknown_kind', path: 'kind', params: { value: kind, expected: [...kinds.keys()].join(' | ') } };
-  for (const name of ['id', 'district', 'gateway'] as const) {
-    if (name === 'gateway' && cell(name) === '') continue;
-    if (!ID.test(cell(name)) || cell(name).length > MAX_ID_CHARS) {
-      return invalid(name, `1…${MAX_ID_CHARS} characters without space / + # $ % ? \\`, cell(name));
-    }
-  }
+  if (!kinds.has(kind)) return { code: 'unknown_kind', path: 'kind', params: { kind, allowed: [...kinds.keys()].join(' | ') } };
   const role = ROLES.find((role) => role === cell('role'));
-  if (!role) return invalid('role', ROLES.join(' | '), cell('role'));
+  if (!role) return invalid('role', 'one_of', { allowed: ROLES.join(' | ') });
   const phase = PHASES.find((phase) => phase === cell('phase'));
-  if (phase === undefined) return invalid('phase', 'L1 | L2 | L3 | L123 | (empty)', cell('phase'));
+  if (phase === undefined) return invalid('phase', 'one_of', { allowed: 'L1 | L2 | L3 | L123' });
   const installedOn = cell('installed_on');
-  if (installedOn !== '' && !isDate(installedOn)) return invalid('installed_on', 'YYYY-MM-DD', installedOn);
+  if (installedOn !== '' && !isDate(installedOn)) return invalid('installed_on', 'not_a_date');
   const nominalVoltageV = positive(cell('nominal_voltage_v'), DEFAULT_NOMINAL_VOLTAGE_V);
-  if (nominalVoltageV === undefined) return invalid('nominal_voltage_v', '> 0', cell('nominal_voltage_v'));
+  if (nominalVoltageV === undefined) return invalid('nominal_voltage_v', 'not_positive');
   const maxCurrentA = positive(cell('max_current_a'), DEFAULT_MAX_CURRENT_A);
-  if (maxCurrentA === undefined) return invalid('max_current_a', '> 0', cell('max_current_a'));
+  if (maxCurrentA === undefined) return invalid('max_current_a', 'not_positive');
   return {
     id: cell('id'),
     kind,
@@ -99,14 +103,13 @@ export function isRefusal(parsed: InstrumentLine | LineRefusal): parsed is LineR
   return 'code' in parsed;
 }
 
-function invalid(path: string, expected: string, value: string): LineRefusal {
-  return { code: 'invalid_line', path, params: { expected, value: value.slice(0, MAX_TEXT_CHARS) } };
+function invalid(path: string, problem: string, params: LineRefusal['params'] = {}): LineRefusal {
+  return { code: 'invalid_line', path, params: { problem, ...params } };
 }
 
 function positive(text: string, fallback: number): number | undefined {
   if (text === '') return fallback;
-  const value = Number(text);
-  return Number.isFinite(value) && value > 0 ? value : undefined;
+  return DECIMAL.test(text) && Number(text) > 0 ? Number(text) : undefined;
 }
 
 function isDate(text: string): boolean {

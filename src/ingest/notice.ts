@@ -1,5 +1,5 @@
 /** What a client is told on its own refusal topic: MQTT 3.1.1 has no negative acknowledgement. */
-import { errorSentence } from '../texts/errors.ts';
+import { sayError } from '../texts/errors.ts';
 import type { Language } from '../texts/text.ts';
 import type { Decoded } from './decode.ts';
 
@@ -11,7 +11,7 @@ export function refusalNotice({ refusals }: Decoded, language: Language): Buffer
   const listed = refusals.slice(0, MAX_LISTED).map(({ code, path, params, readings }) => ({
     code,
     path,
-    message: errorSentence(code, language, params),
+    message: sayError({ code, params }, language),
     ...(readings === 0 ? { note: true } : {}),
   }));
   const rejected = refusals.reduce((count, { readings }) => count + readings, 0);

@@ -5,7 +5,7 @@ import type { Kinds } from '../fleet/kind.ts';
 import type { Reading } from '../fleet/reading.ts';
 import { type Detector, IncrementLimit, RegisterDecrease, RegisterStill } from './detectors.ts';
 import type { District } from './district.ts';
-import { AWAITED_MS, FROM_MS, LAST_MS, MISSING, REGISTER, REGISTER_MS, SILENT_FROM_MS, SINCE_MS } from './layout.ts';
+import { AWAITED_MS, FROM_MS, LAST_MS, LATE_UNTIL_MS, MISSING, REGISTER, REGISTER_MS, SILENT_FROM_MS, SINCE_MS } from './layout.ts';
 import { type Watch, watch } from './lifecycle.ts';
 import { Moment } from './moment.ts';
 import { type KindPlan, Roster } from './roster.ts';
@@ -135,6 +135,9 @@ export class Evaluator {
     const wasSilent = tsMs > silentFromMs - periodMs;
     const missing = row[base + MISSING] === 1 && !(tsMs <= district.outageFromMs - periodMs);
     const allowedMs = neverHeard ? plan.silentMs + periodMs : Math.min(plan.silentMs, plan.missingMs);
+    // Behind the others by as much as silence lasts: what it sends takes its time to arrive.
+    const isLate = tsMs < district.clockMs - plan.silentMs;
+    row[base + LATE_UNTIL_MS] = isLate ? nowMs + plan.silentMs : Number.NaN;
     if (wasSilent && plan.silent) {
       const subject = { type: 'instrument', key } as const;
       const toMs = Math.max(silentFromMs, tsMs);

@@ -12,7 +12,9 @@ export const AWAITED_MS = 3;
 export const SILENT_FROM_MS = 4;
 /** 1 = missing in the count of its district, else NaN. */
 export const MISSING = 5;
-const SHARED = ['last_ms', 'register', 'register_ms', 'awaited_ms', 'silent_from_ms', 'missing'];
+/** Its newest reading came later than silence begins: wall clock until which another as late may come, else NaN. */
+export const LATE_UNTIL_MS = 6;
+const SHARED = ['last_ms', 'register', 'register_ms', 'awaited_ms', 'silent_from_ms', 'missing', 'late_until_ms'];
 
 /** Of a rule: beginning of its open finding, else NaN. */
 export const FROM_MS = 0;

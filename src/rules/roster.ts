@@ -83,10 +83,10 @@ export class Roster {
     this.#heardTurn[key] = turn;
   }
 
-  /** Heard within the last one to two settling times of its district: it is delivering, however old its readings are. */
+  /** Heard within the last one to two settling times of its district: it is sending, however old its readings are. */
   isDelivering(key: number, turn: number): boolean {
-    const behind = (turn - this.#heardTurn[key]! + 65_534) % 65_534;
-    return this.#heardTurn[key] !== 0 && behind <= 1;
+    const heardTurn = this.#heardTurn[key]!;
+    return heardTurn !== 0 && (turn - heardTurn + 65_534) % 65_534 <= 1;
   }
 
   /** Takes over a changed ledger entry; false when the instrument is no longer in service. */

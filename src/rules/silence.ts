@@ -5,7 +5,7 @@
 import type { Finding } from '../fleet/finding.ts';
 import { because } from './detectors.ts';
 import type { District, Gap } from './district.ts';
-import { AWAITED_MS, LAST_MS, MISSING, SILENT_FROM_MS } from './layout.ts';
+import { AWAITED_MS, LAST_MS, LATE_UNTIL_MS, MISSING, SILENT_FROM_MS } from './layout.ts';
 import type { KindPlan, Roster } from './roster.ts';
 import type { Detecting, Rule, RuleSet } from './ruleset.ts';
 import type { RuleState } from './state.ts';
@@ -159,8 +159,8 @@ export class Silence {
 
   /** Delivering old readings, or in a district whose instruments are just being heard for the first time. */
   #mayStillCome({ key, neverHeard }: Gap, district: District, nowMs: number): boolean {
-    if (!neverHeard) return this.#roster.isDelivering(key, district.turn);
-    return nowMs - Math.max(district.joinedAtMs, this.#listeningSinceMs) < this.#graceMs;
+    if (neverHeard) return nowMs - Math.max(district.joinedAtMs, this.#listeningSinceMs) < this.#graceMs;
+    return this.#roster.isDelivering(key, district.turn) || nowMs < this.#row(key, LATE_UNTIL_MS);
   }
 
   #found(gap: Gap, found: Finding[]): void {

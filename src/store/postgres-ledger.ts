@@ -1,7 +1,5 @@
 /** The ledger (台账) in PostgreSQL, held in memory for the reading path; and the credentials of gateways. */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import { Readable } from 'node:stream';
-import { parse } from 'csv-parse';
 import type pg from 'pg';
 import { MeterwardenError } from '../errors.ts';
 import { type Instrument, type InstrumentState, MemoryLedger } from '../fleet/instrument.ts';
@@ -16,14 +14,15 @@ import {
 } from '../fleet/instrument-line.ts';
 import type { Kinds } from '../fleet/kind.ts';
 import { nearest } from '../nearest.ts';
-import { transaction } from './postgres.ts';
+import { csvCells, csvLines, MAX_LINE_CHARS } from './csv-lines.ts';
+import { inTransaction } from './postgres.ts';
 import { Conditions } from './postgres-paging.ts';
 
 export interface ImportResult {
   readonly created: number;
   readonly updated: number;
   readonly unchanged: number;
-  /** The first MAX_LISTED_REJECTIONS of them. */
+  /** In order of line, at most MAX_LISTED_REJECTIONS. */
   readonly rejected: readonly RejectedLine[];
   readonly rejectedTotal: number;
 }
@@ -32,7 +31,7 @@ export interface RejectedLine {
   readonly line: number;
   readonly code: 'invalid_line' | 'unknown_kind' | 'duplicate_line' | 'second_master';
   readonly path: string;
-  readonly params: Readonly<Record<string, string>>;
+  readonly params: Readonly<Record<string, string | number>>;
 }
 
 export interface GatewayRecord {
@@ -55,9 +54,11 @@ export interface InstrumentFilter {
 
 const LINES_PER_INSERT = 2_000;
 const MAX_LISTED_REJECTIONS = 1_000;
-const MAX_LINE_BYTES = 16 * 1024;
+const MAX_LINES = 2_000_000;
+/** A file may move masters around between districts; so many refusals in a row may follow from each other. */
+const MAX_MASTER_ROUNDS = 20;
 /** Imports take turns: keys are handed out densely. */
-const IMPORT_LOCK = 7_236_402;
+const IMPORT_LOCK = 7_236_403;
 const COLUMNS = Object.keys(INSTRUMENT_COLUMNS) as InstrumentColumn[];
 const COLUMN_LIST = COLUMNS.join(', ');
 const TYPES: Partial<Record<InstrumentColumn, string>> = {
@@ -97,34 +98,36 @@ export class PostgresLedger {
     return opened;
   }
 
-  /** `body`: an instruments.csv of a fleet folder, any size, held line by line. */
+  /**
+   * `body`: an instruments.csv of a fleet folder, any size, held line by line. A column the file lacks leaves instruments
+   * that are known as they are. Lines are staged first: a slow upload holds no lock.
+   */
   async importCsv(body: AsyncIterable<Buffer>): Promise<ImportResult> {
     const intake = new Intake(this.#kinds);
-    const { result, changed } = await transaction(this.#pool, async (client) => {
-      await client.query('SELECT pg_advisory_xact_lock($1)', [IMPORT_LOCK]);
-      await client.query(`CREATE TEMP TABLE staged (line integer, ${COLUMNS.map((name) => `${name} ${TYPES[name] ?? 'text'}`).join(', ')}) ON COMMIT DROP`);
+    const client = await this.#pool.connect();
+    let finished = false;
+    try {
+      await client.query(`CREATE TEMP TABLE staged (line integer PRIMARY KEY, ${COLUMNS.map((name) => `${name} ${TYPES[name] ?? 'text'}`).join(', ')})`);
       for await (const lines of intake.batches(body)) await stage(client, lines);
-      await refuseSecondMasters(client, intake);
-      const staged = await client.query<{ count: number }>('SELECT count(*)::int AS count FROM staged');
-      const rows = await upsert(client);
+      await client.query('ANALYZE staged');
+      const { rows, count } = await inTransaction(client, async () => {
+        await client.query('SELECT pg_advisory_xact_lock($1)', [IMPORT_LOCK]);
+        await refuseSecondMasters(client, intake);
+        const staged = await client.query<{ count: number }>('SELECT count(*)::int AS count FROM staged');
+        return { rows: await upsert(client, intake.columns), count: staged.rows[0]!.count };
+      });
+      await client.query('DROP TABLE staged');
+      finished = true;
+      for (const row of rows) {
+        const instrument = instrumentOf(row);
+        this.ledger.put(instrument);
+        this.#onChanged(instrument);
+      }
       const created = rows.filter(({ created }) => created).length;
-      return {
-        changed: rows,
-        result: {
-          created,
-          updated: rows.length - created,
-          unchanged: staged.rows[0]!.count - rows.length,
-          rejected: intake.rejected,
-          rejectedTotal: intake.rejectedTotal,
-        },
-      };
-    });
-    for (const row of changed) {
-      const instrument = instrumentOf(row);
-      this.ledger.put(instrument);
-      this.#onChanged(instrument);
+      return { created, updated: rows.length - created, unchanged: count - rows.length, ...intake.refusals() };
+    } finally {
+      client.release(!finished); // a connection that still has the staging table is not reused
     }
-    return result;
   }
 
   /** In order of id. */
@@ -190,79 +193,76 @@ interface NumberedLine extends InstrumentLine {
 
 /** Reads lines, keeps the refused ones, and hands on the good ones in batches. */
 class Intake {
-  readonly rejected: RejectedLine[] = [];
-  rejectedTotal = 0;
+  /** Of the file, once its header is read. */
+  columns: InstrumentColumn[] = [];
+  readonly #rejected: RejectedLine[] = [];
   readonly #kinds: Kinds;
   readonly #firstLine = new Map<string, number>();
-  readonly #masters = new Map<string, string>();
 
   constructor(kinds: Kinds) {
     this.#kinds = kinds;
   }
 
   async *batches(body: AsyncIterable<Buffer>): AsyncGenerator<NumberedLine[]> {
-    const parser = Readable.from(body).pipe(
-      parse({ bom: true, info: true, relax_column_count: true, skip_empty_lines: true, max_record_size: MAX_LINE_BYTES }),
-    );
-    let columns: InstrumentColumn[] | undefined;
     let batch: NumberedLine[] = [];
     try {
-      for await (const { record, info } of parser as AsyncIterable<{ record: string[]; info: { lines: number } }>) {
-        if (!columns) columns = headerColumns(record);
-        else {
-          const line = this.#take(columns, record, info.lines);
-          if (line) batch.push(line);
-          if (batch.length < LINES_PER_INSERT) continue;
-          yield batch;
-          batch = [];
+      for await (const { line, text } of csvLines(body)) {
+        if (text === '') continue;
+        if (line > MAX_LINES) throw new MeterwardenError('invalid_request', { params: { problem: 'too_many_lines', limit: MAX_LINES } });
+        if (this.columns.length === 0) {
+          this.columns = headerColumns((text && csvCells(text)) || []);
+          continue;
         }
+        const parsed = this.#take(line, text);
+        if (parsed) batch.push(parsed);
+        if (batch.length < LINES_PER_INSERT) continue;
+        yield batch;
+        batch = [];
       }
     } catch (error) {
-      if (error instanceof MeterwardenError) throw error;
-      throw new MeterwardenError('invalid_request', { params: { problem: (error as Error).message }, cause: error });
+      if (!(error instanceof TypeError)) throw error;
+      throw new MeterwardenError('invalid_request', { params: { problem: 'not_utf8' }, cause: error });
     }
-    if (!columns) throw new MeterwardenError('invalid_request', { params: { problem: 'instruments.csv is empty' } });
+    if (this.columns.length === 0) throw new MeterwardenError('invalid_request', { params: { problem: 'empty_file' } });
     if (batch.length > 0) yield batch;
   }
 
-  reject(rejection: RejectedLine): void {
-    this.rejectedTotal++;
-    if (this.rejected.length < MAX_LISTED_REJECTIONS) this.rejected.push(rejection);
+  reject(rejection: RejectedLine): undefined {
+    this.#rejected.push(rejection);
+    return undefined;
   }
 
-  #take(columns: readonly InstrumentColumn[], cells: readonly string[], line: number): NumberedLine | undefined {
-    const parsed = parseInstrumentLine(columns, cells, this.#kinds);
-    if (isRefusal(parsed)) return void this.reject({ line, ...parsed });
-    const earlier = this.#firstLine.get(parsed.id);
-    if (earlier !== undefined) {
-      return void this.reject({ line, code: 'duplicate_line', path: 'id', params: { id: parsed.id, first: String(earlier) } });
-    }
-    if (parsed.role === 'master') {
-      const district = `${parsed.kind} ${parsed.district}`;
-      const master = this.#masters.get(district);
-      if (master !== undefined) {
-        return void this.reject({ line, code: 'second_master', path: 'role', params: { district: parsed.district, master } });
-      }
-      this.#masters.set(district, parsed.id);
-    }
+  refusals(): Pick<ImportResult, 'rejected' | 'rejectedTotal'> {
+    const inOrder = this.#rejected.sort((a, b) => a.line - b.line);
+    return { rejected: inOrder.slice(0, MAX_LISTED_REJECTIONS), rejectedTotal: inOrder.length };
+  }
+
+  #take(line: number, text: string | undefined): NumberedLine | undefined {
+    const invalid = (problem: string) => this.reject({ line, code: 'invalid_line', path: '', params: { problem, limit: MAX_LINE_CHARS } });
+    if (text === undefined) return invalid('too_long');
+    const cells = csvCells(text);
+    if (!cells) return invalid('broken_quotes');
+    const parsed = parseInstrumentLine(this.columns, cells, this.#kinds);
+    if (isRefusal(parsed)) return this.reject({ line, ...parsed });
+    const first = this.#firstLine.get(parsed.id);
+    if (first !== undefined) return this.reject({ line, code: 'duplicate_line', path: 'id', params: { id: parsed.id, first } });
     this.#firstLine.set(parsed.id, line);
     return { ...parsed, line };
   }
 }
 
 function headerColumns(header: readonly string[]): InstrumentColumn[] {
+  const refuse = (column: string, problem: string, nearestColumn = '') =>
+    new MeterwardenError('invalid_request', { path: column, params: { problem, column, nearest: nearestColumn } });
   const columns = header.map((name) => {
-    const column = name.trim().toLowerCase();
+    const column = name.toLowerCase();
     if (isInstrumentColumn(column)) return column;
-    throw new MeterwardenError('invalid_request', {
-      path: column,
-      params: { problem: `unknown column; did you mean ${nearest(column, COLUMNS)}?` },
-    });
+    throw refuse(column.slice(0, 64), 'unknown_column', nearest(column, COLUMNS));
   });
   const missing = REQUIRED_COLUMNS.find((name) => !columns.includes(name));
   const repeated = columns.find((name, i) => columns.indexOf(name) !== i);
-  if (missing) throw new MeterwardenError('invalid_request', { path: missing, params: { problem: 'this column is missing' } });
-  if (repeated) throw new MeterwardenError('invalid_request', { path: repeated, params: { problem: 'this column stands twice' } });
+  if (missing) throw refuse(missing, 'missing_column');
+  if (repeated) throw refuse(repeated, 'repeated_column');
   return columns;
 }
 
@@ -276,39 +276,53 @@ async function stage(client: pg.PoolClient, lines: readonly NumberedLine[]): Pro
   );
 }
 
-/** A district has one master; another one on record stays unless this file itself moves or demotes it. */
+/**
+ * A district has one master. The one on record stays, unless this file moves or demotes it; else the first of the file.
+ * A refused line leaves its instrument where it is, which may refuse another: repeated until nothing changes.
+ */
 async function refuseSecondMasters(client: pg.PoolClient, intake: Intake): Promise<void> {
-  const { rows } = await client.query<{ line: number; district: string; master: string }>(
-    `DELETE FROM staged s USING instruments i
-     WHERE s.role = 'master' AND i.role = 'master' AND i.state = 'in-service'
-       AND i.district = s.district AND i.kind = s.kind AND i.id <> s.id
-       AND NOT EXISTS (SELECT FROM staged moved WHERE moved.id = i.id
-                       AND (moved.role <> 'master' OR moved.district <> i.district OR moved.kind <> i.kind))
-     RETURNING s.line, s.district, i.id AS master`,
-  );
-  for (const { line, ...params } of rows) intake.reject({ line, code: 'second_master', path: 'role', params });
+  for (let round = 1; ; round++) {
+    const { rows } = await client.query<{ line: number; district: string; master: string }>(
+      `WITH standing AS (
+         SELECT i.id, i.district, i.kind, NULL::integer AS line FROM instruments i
+         WHERE i.role = 'master' AND i.state = 'in-service' AND NOT EXISTS (SELECT FROM staged s WHERE s.id = i.id)
+         UNION ALL
+         SELECT s.id, s.district, s.kind, CASE WHEN i.role = 'master' THEN 0 ELSE s.line END FROM staged s
+         LEFT JOIN instruments i ON i.id = s.id AND i.district = s.district AND i.kind = s.kind
+         WHERE s.role = 'master'
+       ), ranked AS (
+         SELECT id, district, kind, row_number() OVER turn AS place, first_value(id) OVER turn AS master
+         FROM standing WINDOW turn AS (PARTITION BY district, kind ORDER BY line NULLS FIRST, id)
+       )
+       DELETE FROM staged s USING ranked r WHERE r.id = s.id AND r.place > 1
+       RETURNING s.line, s.district, r.master`,
+    );
+    for (const { line, ...params } of rows) intake.reject({ line, code: 'second_master', path: 'role', params });
+    if (rows.length === 0) return;
+    if (round === MAX_MASTER_ROUNDS) throw new MeterwardenError('conflict', { path: 'role', params: { problem: 'master_circle' } });
+  }
 }
 
 type ChangedRow = InstrumentRow & { created: boolean };
 
-async function upsert(client: pg.PoolClient): Promise<ChangedRow[]> {
-  const changed = `(${COLUMNS.map((name) => `i.${name}`).join(', ')}) IS DISTINCT FROM (${COLUMNS.map((name) => `s.${name}`).join(', ')})`;
+async function upsert(client: pg.PoolClient, columns: readonly InstrumentColumn[]): Promise<ChangedRow[]> {
+  const listed = (table: string) => columns.map((name) => `${table}.${name}`).join(', ');
+  const returned = COLUMNS.map((name) => (name === 'installed_on' ? 'i.installed_on::text' : `i.${name}`)).join(', ');
   // Masters that change step down first, so that two of them may trade places under the unique index.
   const { rows: before } = await client.query<{ id: string }>(
-    `WITH changing AS (SELECT i.key FROM instruments i JOIN staged s USING (id) WHERE ${changed})
+    `WITH changing AS (SELECT i.key FROM instruments i JOIN staged s USING (id) WHERE (${listed('i')}) IS DISTINCT FROM (${listed('s')}))
      UPDATE instruments i SET role = 'user' FROM changing WHERE i.key = changing.key RETURNING i.id`,
   );
   const { rows: updated } = await client.query<ChangedRow>(
-    `UPDATE instruments i SET ${COLUMNS.map((name) => `${name} = s.${name}`).join(', ')}, updated_at = now()
-     FROM staged s WHERE s.id = i.id AND i.id = ANY ($1)
-     RETURNING i.key, ${COLUMNS.map((name) => (name === 'installed_on' ? 'i.installed_on::text' : `i.${name}`)).join(', ')}, i.state, false AS created`,
+    `UPDATE instruments i SET ${columns.map((name) => `${name} = s.${name}`).join(', ')}, updated_at = now()
+     FROM staged s WHERE s.id = i.id AND i.id = ANY ($1) RETURNING i.key, ${returned}, i.state, false AS created`,
     [before.map(({ id }) => id)],
   );
   const { rows: created } = await client.query<ChangedRow>(
-    `INSERT INTO instruments (key, ${COLUMN_LIST})
+    `INSERT INTO instruments AS i (key, ${COLUMN_LIST})
      SELECT (SELECT coalesce(max(key), 0) FROM instruments) + row_number() OVER (ORDER BY s.line), ${COLUMNS.map((name) => `s.${name}`).join(', ')}
-     FROM staged s WHERE NOT EXISTS (SELECT FROM instruments i WHERE i.id = s.id)
-     RETURNING ${ROW}, true AS created`,
+     FROM staged s WHERE NOT EXISTS (SELECT FROM instruments known WHERE known.id = s.id)
+     RETURNING i.key, ${returned}, i.state, true AS created`,
   );
   return [...updated, ...created];
 }

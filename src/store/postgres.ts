@@ -61,17 +61,33 @@ export async function migrate(pool: pg.Pool): Promise<void> {
 /** Runs `work` in one transaction: committed when it returns, rolled back when it throws. */
 export async function transaction<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect();
+  let broken = true;
   try {
-    await client.query('BEGIN');
-    const result = await work(client);
-    await client.query('COMMIT');
-    client.release();
+    const result = await inTransaction(client, () => work(client));
+    broken = false;
     return result;
   } catch (error) {
-    await client.query('ROLLBACK').then(
-      () => client.release(),
-      () => client.release(true),
-    );
+    broken = !isDatabaseError(error) && !(error instanceof MeterwardenError);
+    throw error;
+  } finally {
+    client.release(broken);
+  }
+}
+
+/** The same on a connection that somebody else gives back. */
+export async function inTransaction<T>(client: pg.PoolClient, work: () => Promise<T>): Promise<T> {
+  await client.query('BEGIN');
+  try {
+    const result = await work();
+    await client.query('COMMIT');
+    return result;
+  } catch (error) {
+    await client.query('ROLLBACK').catch(() => {});
     throw error;
   }
+}
+
+/** An answer of the server, after which the connection is as good as before. */
+function isDatabaseError(error: unknown): boolean {
+  return error instanceof pg.DatabaseError;
 }

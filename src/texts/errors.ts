@@ -47,7 +47,7 @@ export const ERRORS: Readonly<Record<ErrorCode, Text>> = {
   overloaded: { 'zh-CN': '服务繁忙,请稍后重发', en: 'The service is busy; send it again later' },
   invalid_line: { 'zh-CN': '该行有误:{problem}', en: 'The line is not right: {problem}' },
   duplicate_line: { 'zh-CN': '编号“{id}”与第 {first} 行重复', en: 'The id “{id}” stands in line {first} already' },
-  unknown_kind: { 'zh-CN': '没有器具类别“{kind}”,最接近的是“{nearest}”', en: 'No instrument kind “{kind}”; the nearest is “{nearest}”' },
+  unknown_kind: { 'zh-CN': '没有器具类别“{kind}”,应为 {allowed} 之一', en: 'No instrument kind “{kind}”; known are {allowed}' },
   second_master: { 'zh-CN': '台区“{district}”已有总表“{master}”', en: 'The district “{district}” has the master meter “{master}” already' },
 };
 
@@ -60,6 +60,7 @@ export const PROBLEMS = {
   too_long: { 'zh-CN': '最多 {limit} 个字符', en: 'at most {limit} characters' },
   too_short: { 'zh-CN': '至少 {limit} 个字符', en: 'at least {limit} characters' },
   one_of: { 'zh-CN': '应为 {allowed} 之一', en: 'one of {allowed}' },
+  not_positive: { 'zh-CN': '应为正数', en: 'a number above zero' },
   not_a_date: { 'zh-CN': '应为 YYYY-MM-DD 格式的日期', en: 'a date as YYYY-MM-DD' },
   not_a_time: { 'zh-CN': '应为带时区的 RFC 3339 时间', en: 'a time by RFC 3339, with its zone' },
   too_many_cells: { 'zh-CN': '有 {cells} 列,表头只有 {columns} 列', en: '{cells} cells under {columns} columns' },
@@ -76,6 +77,7 @@ export const PROBLEMS = {
   admin_region: { 'zh-CN': '管理员不限区域,此项应为空', en: 'an admin sees every region: leave it empty' },
   last_admin: { 'zh-CN': '至少要有一名可登录的管理员', en: 'at least one admin must be able to sign in' },
   username_taken: { 'zh-CN': '用户名已被使用', en: 'the user name is taken' },
+  master_circle: { 'zh-CN': '总表的调换互相依赖,请分次导入', en: 'the masters trade places in too long a chain; import it in parts' },
   done_already: { 'zh-CN': '已经做过了', en: 'it is done already' },
 } as const satisfies Record<string, Text>;
 

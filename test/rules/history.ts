@@ -47,8 +47,9 @@ interface Fault {
 }
 
 export interface Delivery {
-  /** Share of instruments of which some readings come late, and of readings that come again. */
+  /** Share of instruments of which some readings come late, by how many periods at most, and share of readings that come again. */
   readonly late: number;
+  readonly latePeriods: number;
   readonly twice: number;
 }
 
@@ -83,7 +84,7 @@ function faults(random: Random, steps: number, most: number, kinds = FAULTS): Fa
 function deliver(random: Random, { key, phase }: Instrument, own: readonly Fault[], delivery: Delivery, received: Reading[][]): void {
   const isLate = random.chance(delivery.late);
   const lateFrom = random.below(received.length);
-  const lateFor = random.below(12);
+  const lateFor = random.below(delivery.latePeriods + 1);
   let register = 1000 + random.below(1000);
   for (let step = 0; step < received.length; step++) {
     const active = own.filter(({ from, to }) => step >= from && step < to);

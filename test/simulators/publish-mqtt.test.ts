@@ -8,9 +8,10 @@ import { generatedSource, publish, replayedSource, type Source } from '../../sim
 
 const SEED = 21;
 const UNTIL_MS = Date.UTC(2026, 0, 31);
+const profiles = readLondonProfiles();
 const fleet = simulateFleet(
   fleetOptions({ untilMs: UNTIL_MS, metersPerDistrict: 8, districts: 2, days: 1, seed: SEED, faults: { silent: 1 } }),
-  readLondonProfiles(),
+  profiles,
 );
 const expected = [...fleet.steps()].flatMap((step) => step.rows.map((row) => `${row.instrument}@${step.tsMs}`));
 
@@ -148,28 +149,44 @@ test('no more than the window is under way', async () => {
 });
 
 test('refusals on its own topic are counted', async () => {
-  broker.on('publish', (packet, client) => {
-    if (!client || packet.topic !== 'v1/gateway/telemetry') return;
+  let refusals = 0;
+  broker.on('subscribe', (_subscriptions, client) => {
     const payload = JSON.stringify({ rejections: [{ code: 'unknown_instrument' }, { code: 'out_of_range' }] });
-    const refusal = { topic: 'v1/gateway/telemetry/rejected', payload, qos: 1, retain: false, dup: false } as const;
-    if (received.length === 3) client.publish({ cmd: 'publish', ...refusal }, () => {});
+    const refusal = { topic: 'v1/gateway/telemetry/rejected', payload, qos: 0, retain: false, dup: false } as const;
+    client.publish({ cmd: 'publish', ...refusal }, () => {});
+    refusals++;
   });
-  expect(await send(generatedSource(fleet))).toMatchObject({ rejectedMessages: 1, rejectedReadings: 2 });
+  const report = await send(generatedSource(fleet));
+  expect(refusals).toBe(2);
+  expect(report).toMatchObject({ rejectedMessages: 2, rejectedReadings: 4 });
 });
 
-test('live readings follow with the time of now, generated or replayed', async () => {
-  for (const source of [generatedSource(fleet), replayedSource(fleet)]) {
-    received = [];
-    const startedMs = Date.now();
-    const report = await send(source, { liveMs: 250, liveEveryMs: 100 });
-    const live = received.flatMap(({ points }) => points).filter((point) => point.ts >= startedMs);
-    const times = new Set(live.map((point) => point.ts));
-    expect(times.size).toBeGreaterThanOrEqual(2);
-    expectInOrder();
-    const speaking = new Set(expected.filter((one) => one.endsWith(`@${UNTIL_MS}`))).size;
-    expect(live.length).toBe(times.size * speaking);
-    expect(report.acknowledgedReadings).toBe(expected.length + live.length);
-  }
+test.each([
+  ['generated', generatedSource],
+  ['replayed', replayedSource],
+])('live readings follow with the time of now (%s)', async (_, toSource) => {
+  const startedMs = Date.now();
+  const periodMs = 15 * 60_000;
+  const untilMs = Math.floor(startedMs / periodMs) * periodMs;
+  const recent = simulateFleet(
+    fleetOptions({ untilMs, metersPerDistrict: 5, days: 1, faults: { silent: 1 } }),
+    profiles,
+  );
+  const report = await send(toSource(recent), { liveMs: 250, liveEveryMs: 100 });
+  const live = received.flatMap(({ points }) => points).filter((point) => point.ts >= startedMs);
+  const times = new Set(live.map((point) => point.ts));
+  expect(times.size).toBeGreaterThanOrEqual(2);
+  expectInOrder();
+  const history = [...recent.steps()];
+  expect(live).toHaveLength(times.size * history.at(-1)!.rows.length);
+  expect(report.acknowledgedReadings).toBe(history.reduce((sum, step) => sum + step.rows.length, live.length));
+});
+
+test('a history that ends in the future cannot go live', async () => {
+  const untilMs = Math.ceil(Date.now() / 900_000 + 4) * 900_000;
+  const future = simulateFleet(fleetOptions({ untilMs, metersPerDistrict: 3, days: 1, faults: {} }), profiles);
+  const sending = send(generatedSource(future), { liveMs: 1_000 });
+  await expect(sending).rejects.toMatchObject({ code: 'history_in_future' });
 });
 
 test('a wrong secret and a broker that is not there end with their reason', async () => {

@@ -1,0 +1,140 @@
+/** The real service as a process of its own, started, killed and started again as an operator or a power cut would. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+const MAIN = resolve(import.meta.dirname, '../../src/main.ts');
+export const ADMIN_PASSWORD = 'a long enough password';
+
+export class Service {
+  readonly httpPort: number;
+  readonly mqttPort: number;
+  readonly dataDir: string;
+  readonly #env: Record<string, string>;
+  #child: ChildProcess | undefined;
+  #output = '';
+  #token = '';
+
+  private constructor(httpPort: number, mqttPort: number, dataDir: string, env: Record<string, string>) {
+    this.httpPort = httpPort;
+    this.mqttPort = mqttPort;
+    this.dataDir = dataDir;
+    this.#env = env;
+  }
+
+  static async create(env: Record<string, string> = {}): Promise<Service> {
+    const dataDir = mkdtempSync(join(tmpdir(), 'meterwarden-service-'));
+    chmodSync(dataDir, 0o755); // as root, PostgreSQL runs as another user, who must reach it
+    return new Service(await freePort(), await freePort(), dataDir, env);
+  }
+
+  get output(): string {
+    return this.#output;
+  }
+
+  get mqttUrl(): string {
+    return `mqtt://127.0.0.1:${this.mqttPort}`;
+  }
+
+  /** Resolves when the service says that it listens. */
+  async start(): Promise<void> {
+    this.#output = '';
+    const child = spawn(process.execPath, [MAIN, 'serve'], {
+      env: {
+        ...process.env,
+        HTTP_PORT: String(this.httpPort),
+        MQTT_PORT: String(this.mqttPort),
+        METERWARDEN_DATA: this.dataDir,
+        METERWARDEN_LANG: 'en',
+        ADMIN_PASSWORD,
+        LOG_LEVEL: 'info',
+        ...this.#env,
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#child = child;
+    const listening = new Promise<void>((done, fail) => {
+      const collect = (chunk: Buffer) => {
+        this.#output = (this.#output + chunk.toString('utf8')).slice(-100_000);
+        if (this.#output.includes('Ready: ')) done();
+      };
+      child.stdout!.on('data', collect);
+      child.stderr!.on('data', collect);
+      child.once('exit', (code, signal) => fail(new Error(`the service ended (${signal ?? code}):\n${this.#output}`)));
+    });
+    await listening;
+  }
+
+  /** As a power cut does it. */
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL');
+  }
+
+  async stop(): Promise<number | null> {
+    return await this.#end('SIGTERM');
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<number | null> {
+    const child = this.#child;
+    this.#child = undefined;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
+    const exited = once(child, 'exit');
+    child.kill(signal);
+    const [code] = await exited;
+    return code;
+  }
+
+  /** Stops it and everything it left behind. */
+  async remove(): Promise<void> {
+    // A killed service leaves its PostgreSQL running; the next start takes it over, and then stops it in order.
+    if (!this.#child) await this.start().catch(() => {});
+    await this.stop();
+    rmSync(this.dataDir, { recursive: true, force: true });
+  }
+
+  async request(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Response> {
+    const text = typeof body === 'string';
+    return await fetch(`http://127.0.0.1:${this.httpPort}${path}`, {
+      method,
+      headers: {
+        'accept-language': 'en',
+        ...(body === undefined ? {} : { 'content-type': text ? 'text/csv' : 'application/json' }),
+        ...(this.#token ? { authorization: `Bearer ${this.#token}` } : {}),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: text ? body : JSON.stringify(body) }),
+    });
+  }
+
+  /** The parsed answer; an answer that is no success fails the test with what it says. */
+  async call<T>(method: string, path: string, body?: unknown): Promise<T> {
+    const response = await this.request(method, path, body);
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+    return (text ? JSON.parse(text) : undefined) as T;
+  }
+
+  async signIn(): Promise<void> {
+    this.#token = '';
+    const { token } = await this.call<{ token: string }>('POST', '/api/v1/sessions', { username: 'admin', password: ADMIN_PASSWORD });
+    this.#token = token;
+  }
+
+  async metric(name: string): Promise<number> {
+    const text = await (await this.request('GET', '/metrics')).text();
+    let sum = 0;
+    for (const line of text.split('\n')) if (line.startsWith(`${name} `) || line.startsWith(`${name}{`)) sum += Number(line.split(' ').at(-1));
+    return sum;
+  }
+}
+
+export async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address() as { port: number };
+  probe.close();
+  return port;
+}
