@@ -1,4 +1,5 @@
 /** The only wiring: starts every part in order, unwinds what was started when one fails, stops safely twice. */
+import type pg from 'pg';
 import { type Logger, pino } from 'pino';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { type DeviceBroker, startAedes } from './broker/aedes.ts';
@@ -142,7 +143,12 @@ async function start(settings: Settings, logger: Logger, onStop: (step: () => Pr
   const snapshot = async () => {
     const taken = takeSnapshot(state, evaluatedUs);
     await pipeline.recorded();
-    await saveRuleState(pool, taken);
+    try {
+      await saveRuleState(pool, taken);
+    } catch (error) {
+      state.spoil(taken.chunks.map(([name]) => name));
+      throw error;
+    }
   };
   onStop(snapshot);
   onStop(() => pipeline.stop());
@@ -169,7 +175,28 @@ async function start(settings: Settings, logger: Logger, onStop: (step: () => Pr
   await queue.start();
   reportTasks(registry, { openFindings: () => findings.openByRule(), tasks: () => tasks.counts(), queue: () => queue.depths() });
 
-  const http = await serveHttp();
+  const http = buildServer({
+    ledger,
+    people,
+    readings,
+    findings,
+    tasks,
+    rejections: { list: (filter) => listRejections(pool, filter), counts: () => countRejections(pool) },
+    changes: (wake) =>
+      new PostgresTaskChanges(databaseUrl, () => {
+        queue.wake();
+        wake();
+      }),
+    kinds: domain.kinds,
+    rules: domain.rules.rules,
+    registry,
+    health: () => ({ process: true }),
+    readiness: async () => ({ database: await answers(pool), ingest: pipeline.stalledMs < READY_STALL_MS }),
+    nowMs,
+    onError,
+  });
+  onStop(() => http.close());
+  await http.listen({ host: settings.host, port: settings.httpPort });
   const broker: DeviceBroker = await startAedes({
     host: settings.host,
     port: settings.mqttPort,
@@ -183,11 +210,8 @@ async function start(settings: Settings, logger: Logger, onStop: (step: () => Pr
     onError,
   });
   onStop(() => broker.stop());
-  return { httpPort: http, mqttPort: broker.port, adminPassword, databaseUrl };
-
-  async function serveHttp(): Promise<number> {
-    throw new Error('wired below');
-  }
+  const { port: httpPort } = http.server.address() as { port: number };
+  return { httpPort, mqttPort: broker.port, adminPassword, databaseUrl };
 }
 
 async function embedded(settings: Settings, logger: Logger, onStop: (step: () => Promise<void>) => void): Promise<string> {
@@ -198,6 +222,13 @@ async function embedded(settings: Settings, logger: Logger, onStop: (step: () =>
   });
   onStop(() => server.stop());
   return server.url;
+}
+
+async function answers(pool: pg.Pool): Promise<boolean> {
+  return await pool.query('SELECT 1').then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Runs `work` again and again, never twice at once; stopping waits for a running one. */

@@ -63,7 +63,7 @@ function take(payload: string): void {
 }
 
 /** Inserts what has come. A pool of one connection takes inserts in turn, so acknowledgements keep the order of arrival. */
-async function insertBatch(pool: pg.Client): Promise<void> {
+async function insertBatch(pool: pg.Pool): Promise<void> {
   if (batch.acknowledge.length === 0) return;
   const { instruments, tsMs, kwh, v, a, w, acknowledge } = batch;
   batch = emptyBatch();
@@ -72,7 +72,7 @@ async function insertBatch(pool: pg.Client): Promise<void> {
 }
 
 answerQuestions<{ databaseUrl: string }>(async ({ databaseUrl }) => {
-  const pool = new pg.Client({ connectionString: databaseUrl }); await pool.connect();
+  const pool = new pg.Pool({ connectionString: databaseUrl, max: 1 });
   setInterval(() => void insertBatch(pool), INSERT_EVERY_MS);
   return serveAedes({
     authorizePublish: (_client, packet, done) => {

@@ -33,14 +33,14 @@ export async function backtest(
 ): Promise<FindingRow[]> {
   const ledger = new MemoryLedger(instruments);
   const evaluator = new Evaluator(rules, kinds, ledger);
-  const record = new Record(ledger);
+  const findings = new Findings(ledger);
   let step: Reading[] = [];
   let nowMs = Number.NEGATIVE_INFINITY;
   const pass = () => {
     if (step.length === 0) return;
-    record.add(conflictFindings(rules, contradictions(step)));
-    record.add(evaluator.read(step, nowMs));
-    record.add(evaluator.tick(nowMs));
+    findings.add(conflictFindings(rules, contradictions(step)));
+    findings.add(evaluator.read(step, nowMs));
+    findings.add(evaluator.tick(nowMs));
     step = [];
   };
   for await (const batch of batches) {
@@ -54,8 +54,8 @@ export async function backtest(
   }
   pass();
   // The last readings count when the clocks of their districts have settled.
-  for (const turn of [1, 2]) record.add(evaluator.tick(nowMs + turn * rules.settleMs));
-  return record.rows();
+  for (const turn of [1, 2]) findings.add(evaluator.tick(nowMs + turn * rules.settleMs));
+  return findings.rows();
 }
 
 /** Readings of one moment that differ from the first of their instrument. */
@@ -70,7 +70,7 @@ function contradictions(step: readonly Reading[]) {
   });
 }
 
-class Record {
+class Findings {
   readonly #ledger: MemoryLedger;
   readonly #rows = new Map<string, FindingRow>();
 
@@ -78,8 +78,8 @@ class Record {
     this.#ledger = ledger;
   }
 
-  add(findings: readonly Finding[]): void {
-    for (const finding of findings) {
+  add(found: readonly Finding[]): void {
+    for (const finding of found) {
       const { rule, subject, fromMs } = finding;
       const instrument = subject.type === 'instrument' ? this.#ledger.byKey(subject.key)!.id : '';
       const district = subject.type === 'instrument' ? this.#ledger.byKey(subject.key)!.district : subject.district;

@@ -4,8 +4,7 @@ import type { Ledger } from '../fleet/instrument.ts';
 import type { Kinds } from '../fleet/kind.ts';
 import type { Reading } from '../fleet/reading.ts';
 import { type Detector, IncrementLimit, RegisterDecrease, RegisterStill } from './detectors.ts';
-import type { District } from './district.ts';
-import { AWAITED_MS, FROM_MS, LAST_MS, LATE_UNTIL_MS, MISSING, REGISTER, REGISTER_MS, SILENT_FROM_MS, SINCE_MS } from './layout.ts';
+import { FROM_MS, LAST_MS, MISSING, REGISTER, REGISTER_MS, SILENT_FROM_MS, SINCE_MS } from './layout.ts';
 import { type Watch, watch } from './lifecycle.ts';
 import { Moment } from './moment.ts';
 import { type KindPlan, Roster } from './roster.ts';
@@ -85,15 +84,15 @@ export class Evaluator {
     const previousMs = row[base + LAST_MS]!;
     if (tsMs <= previousMs) return;
     const plan = this.#roster.plans[kind]!;
-    this.#heard(key, plan, row, base, tsMs, nowMs, found);
-    row[base + LAST_MS] = tsMs;
-    this.state.touch(key);
     const moment = this.#moment;
     moment.key = key;
     moment.values = values;
     moment.tsMs = tsMs;
     moment.previousMs = previousMs;
     moment.row = row;
+    this.#silence.heard(moment, base, plan, nowMs, found);
+    row[base + LAST_MS] = tsMs;
+    this.state.touch(key);
     moment.phases = this.#roster.phases(key);
     moment.phaseVoltageV = this.#roster.phaseVoltageV(key);
     moment.maxCurrentA = this.#roster.maxCurrentA(key);
@@ -119,43 +118,6 @@ export class Evaluator {
     moment.increment = rolledOver ? register - previous + modulus : register - previous;
   }
 
-  #heard(key: number, plan: KindPlan, row: Float64Array, base: number, tsMs: number, nowMs: number, found: Finding[]): void {
-    const district = this.#roster.districtOf(key);
-    if (Number.isNaN(district.clockMs)) this.#firstOf(district, tsMs);
-    if (tsMs > district.clockMs) district.clockMs = tsMs;
-    district.receivedAtMs = nowMs;
-    district.changed = true;
-    this.#roster.heard(key, district.turn);
-    const neverHeard = Number.isNaN(row[base + LAST_MS]!);
-    const periodMs = plan.kind.reportPeriodMs;
-    if (neverHeard) district.joinedAtMs = nowMs;
-    const lastMs = neverHeard ? row[base + AWAITED_MS]! - periodMs : row[base + LAST_MS]!;
-    const silentFromMs = row[base + SILENT_FROM_MS]!;
-    // A replay may pass readings from before what is on record.
-    const wasSilent = tsMs > silentFromMs - periodMs;
-    const missing = row[base + MISSING] === 1 && !(tsMs <= district.outageFromMs - periodMs);
-    const allowedMs = neverHeard ? plan.silentMs + periodMs : Math.min(plan.silentMs, plan.missingMs);
-    // Behind the others by as much as silence lasts: what it sends takes its time to arrive.
-    const isLate = tsMs < district.clockMs - plan.silentMs;
-    row[base + LATE_UNTIL_MS] = isLate ? nowMs + plan.silentMs : Number.NaN;
-    if (wasSilent && plan.silent) {
-      const subject = { type: 'instrument', key } as const;
-      const toMs = Math.max(silentFromMs, tsMs);
-      found.push({ change: 'cleared', rule: plan.silent!.id, subject, fromMs: silentFromMs, toMs });
-      row[base + SILENT_FROM_MS] = Number.NaN;
-    }
-    if (!wasSilent && !missing && !(tsMs - lastMs > allowedMs)) return;
-    row[base + MISSING] = Number.NaN;
-    district.gaps.push({ key, lastMs, nextMs: tsMs, neverHeard, missing, found: wasSilent });
-  }
-
-  /** The district begins to report: from now on all its instruments should. */
-  #firstOf(district: District, tsMs: number): void {
-    district.clockMs = tsMs;
-    district.membersStale = true;
-    this.#roster.members(district);
-  }
-
   /** An instrument out of service: what is open about it ends with its last reading. */
   #leave(key: number, found: Finding[]): void {
     const row = this.state.chunk(key);
@@ -163,7 +125,8 @@ export class Evaluator {
     const lastMs = row[base + LAST_MS]!;
     const close = (rule: string, fromMs: number) => {
       const toMs = Number.isNaN(lastMs) ? fromMs : Math.max(fromMs, lastMs);
-      if (!Number.isNaN(fromMs)) found.push({ change: 'cleared', rule, subject: { type: 'instrument', key }, fromMs, toMs });
+      if (!Number.isNaN(fromMs))
+        found.push({ change: 'cleared', rule, subject: { type: 'instrument', key }, fromMs, toMs });
     };
     for (const rule of this.#rules.rules.values()) {
       const offset = this.state.layout.offsets.get(rule.id);
@@ -177,6 +140,7 @@ export class Evaluator {
     const row = this.state.chunk(key);
     const base = this.state.offset(key);
     const offset = this.state.layout.offsets.get(rule.id);
+    if (this.#roster.kindOf(key) === 0) this.#leaving.add(key);
     if (rule.settings.detector === 'silent') row[base + SILENT_FROM_MS] = fromMs;
     else if (offset === undefined || row[base + offset + FROM_MS] === fromMs) return;
     else {

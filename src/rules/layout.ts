@@ -53,7 +53,17 @@ export function layoutOf({ rules }: RuleSet): Layout {
 
 /** Name, severity, task, durations and source may change without the numbers losing their meaning. */
 function judgementHash({ settings }: Rule): string {
-  const unrelated = new Set(['name', 'severity', 'task', 'cause', 'source', 'kinds', 'fires_after', 'clears_after', 'reason']);
+  const unrelated = new Set([
+    'name',
+    'severity',
+    'task',
+    'cause',
+    'source',
+    'kinds',
+    'fires_after',
+    'clears_after',
+    'reason',
+  ]);
   const judged = Object.entries(settings).filter(([key]) => !unrelated.has(key));
   return hashOf(JSON.stringify(judged)).toString(16);
 }

@@ -1,5 +1,5 @@
 /** What the rules need of the ledger, at hand: limits of every instrument and members of every district, in typed arrays. */
-import { type Instrument, type Ledger } from '../fleet/instrument.ts';
+import type { Instrument, Ledger } from '../fleet/instrument.ts';
 import type { Kind, Kinds } from '../fleet/kind.ts';
 import { quantityIndex } from '../fleet/quantity.ts';
 import type { District } from './district.ts';
@@ -100,6 +100,11 @@ export class Roster {
   members(district: District): Int32Array {
     if (district.membersStale) this.#gather(district);
     return district.members;
+  }
+
+  /** All members of a district are expected to report from its present time on. */
+  expect(district: District): void {
+    this.#gather(district);
   }
 
   #gather(district: District): void {

@@ -4,8 +4,8 @@ import { MeterwardenError } from '../errors.ts';
 import type { Severity } from '../fleet/finding.ts';
 import type { Kinds } from '../fleet/kind.ts';
 import type { TaskKind } from '../fleet/task.ts';
-import type { Text } from '../texts/text.ts';
 import { nearest } from '../nearest.ts';
+import type { Text } from '../texts/text.ts';
 import { type Comparison, type DetectorName, type RuleEntry, type RuleFile, ruleFileSchema } from './rule-schema.ts';
 
 export type Detecting<D extends DetectorName> = Extract<RuleEntry, { detector: D }>;
@@ -95,7 +95,8 @@ function ruleOf(id: string, entry: RuleEntry): Rule {
 function checkKinds({ id, settings }: Rule, kinds: Kinds): void {
   if (settings.kinds === 'all') return;
   for (const kind of settings.kinds) {
-    if (!kinds.has(kind)) throw invalid(`rules.${id}.kinds`, `unknown kind "${kind}"`, nearest(kind, [...kinds.keys()]));
+    if (!kinds.has(kind))
+      throw invalid(`rules.${id}.kinds`, `unknown kind "${kind}"`, nearest(kind, [...kinds.keys()]));
   }
 }
 

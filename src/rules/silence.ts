@@ -6,10 +6,14 @@ import type { Finding } from '../fleet/finding.ts';
 import { because } from './detectors.ts';
 import type { District, Gap } from './district.ts';
 import { AWAITED_MS, LAST_MS, LATE_UNTIL_MS, MISSING, SILENT_FROM_MS } from './layout.ts';
+import type { Moment } from './moment.ts';
 import type { KindPlan, Roster } from './roster.ts';
 import type { Detecting, Rule, RuleSet } from './ruleset.ts';
 import type { RuleState } from './state.ts';
 import { type SweptGap, sweep } from './sweep.ts';
+
+/** How long one that sends late is waited for: until its next report, and one more for what delays that. */
+const LATE_PERIODS = 2;
 
 /** Wall-clock time in which the service heard nothing because it did not run. */
 interface Deafness {
@@ -39,6 +43,44 @@ export class Silence {
   listen(sinceMs: number): void {
     this.#listeningSinceMs = sinceMs;
     if (Number.isFinite(this.#state.aliveMs)) this.#deaf = { fromMs: this.#state.aliveMs, toMs: sinceMs };
+  }
+
+  /** A reading newer than all before it of its instrument: a silence ends, or a gap has been. */
+  heard(moment: Moment, base: number, plan: KindPlan, nowMs: number, found: Finding[]): void {
+    const { key, tsMs, row, previousMs } = moment;
+    const periodMs = plan.kind.reportPeriodMs;
+    const neverHeard = Number.isNaN(previousMs);
+    const district = this.#roster.districtOf(key);
+    this.#advance(district, tsMs, nowMs, neverHeard);
+    this.#roster.heard(key, district.turn);
+    // Behind the others by as much as silence lasts: what it sends takes its time to arrive.
+    const isLate = tsMs < district.clockMs - plan.silentMs;
+    row[base + LATE_UNTIL_MS] = isLate ? nowMs + LATE_PERIODS * periodMs : Number.NaN;
+    const lastMs = neverHeard ? row[base + AWAITED_MS]! - periodMs : previousMs;
+    const allowedMs = neverHeard ? plan.silentMs + periodMs : Math.min(plan.silentMs, plan.missingMs);
+    const silentFromMs = row[base + SILENT_FROM_MS]!;
+    // A replay may pass readings from before what is on record.
+    const wasSilent = tsMs > silentFromMs - periodMs;
+    const missing = row[base + MISSING] === 1 && !(tsMs <= district.outageFromMs - periodMs);
+    if (!wasSilent && !missing && !(tsMs - lastMs > allowedMs)) return;
+    if (wasSilent && plan.silent) {
+      const identity = { rule: plan.silent.id, subject: { type: 'instrument', key }, fromMs: silentFromMs } as const;
+      found.push({ change: 'cleared', ...identity, toMs: Math.max(silentFromMs, tsMs) });
+    }
+    if (wasSilent) row[base + SILENT_FROM_MS] = Number.NaN;
+    row[base + MISSING] = Number.NaN;
+    district.gaps.push({ key, lastMs, nextMs: tsMs, neverHeard, missing, found: wasSilent });
+  }
+
+  #advance(district: District, tsMs: number, nowMs: number, neverHeard: boolean): void {
+    district.changed = true;
+    district.receivedAtMs = nowMs;
+    if (neverHeard) district.joinedAtMs = nowMs;
+    if (tsMs <= district.clockMs) return;
+    const isFirst = Number.isNaN(district.clockMs);
+    district.clockMs = tsMs;
+    // The district begins to report: from now on all its instruments should.
+    if (isFirst) this.#roster.expect(district);
   }
 
   tick(nowMs: number, found: Finding[]): void {
@@ -135,7 +177,16 @@ export class Silence {
 
   #swept(gap: Gap, district: District): SweptGap {
     const plan = this.#roster.plans[this.#roster.kindOf(gap.key)];
-    if (!plan) return { gap, asked: false, counts: false, periodMs: 0, silentMs: Infinity, missingMs: Infinity, dueMs: Infinity };
+    if (!plan)
+      return {
+        gap,
+        asked: false,
+        counts: false,
+        periodMs: 0,
+        silentMs: Infinity,
+        missingMs: Infinity,
+        dueMs: Infinity,
+      };
     const { lastMs, neverHeard } = gap;
     const { silentMs, kind } = plan;
     const asked = isAsked(plan, district);

@@ -76,7 +76,9 @@ export class RuleState {
   /** Names of the chunks changed since `clean`. */
   *dirtyChunks(): Iterable<string> {
     for (const [index, changed] of this.#changed.entries()) if (changed) yield `instruments/${index}`;
-    const districts = new Set([...this.#districts.values()].filter(({ changed }) => changed).map(({ id }) => groupOf(id)));
+    const districts = new Set(
+      [...this.#districts.values()].filter(({ changed }) => changed).map(({ id }) => groupOf(id)),
+    );
     for (const index of districts) yield `districts/${index}`;
   }
 
@@ -86,12 +88,21 @@ export class RuleState {
     for (const district of this.#districts.values()) district.changed = false;
   }
 
+  /** These could not be kept after all. */
+  spoil(names: readonly string[]): void {
+    for (const name of names) {
+      const [group, index] = name.split('/');
+      if (group === 'instruments') this.#changed[Number(index)] = 1;
+      else for (const district of this.#districts.values()) if (groupOf(district.id) === Number(index)) district.changed = true;
+    }
+  }
+
   encodeChunk(name: string): Uint8Array {
     const [group, index] = name.split('/');
     return group === 'districts' ? this.#encodeDistricts(Number(index)) : this.#encodeRows(Number(index));
   }
 
-  /** Takes over a chunk as it was kept; numbers of rules that have changed since are left out. */
+  /** Takes over a chunk as it was kept, before an evaluator works with this; numbers of rules that have changed since are left out. */
   decodeChunk(name: string, bytes: Uint8Array): void {
     const [group, index] = name.split('/');
     const headerBytes = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);

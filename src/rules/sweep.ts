@@ -105,10 +105,16 @@ function begin({ district, outage, told }: Sweep, missing: ReadonlySet<SweptGap>
   });
 }
 
-function end({ district, outage, told }: Sweep, missing: ReadonlySet<SweptGap>, reporting: number, atMs: number): boolean {
+function end(
+  { district, outage, told }: Sweep,
+  missing: ReadonlySet<SweptGap>,
+  reporting: number,
+  atMs: number,
+): boolean {
   const fromMs = district.outageFromMs;
   // Whoever was back before it began says nothing about its end.
-  if (!outage || !(atMs > fromMs - district.periodMs) || missing.size >= outage.settings.resumed_share * reporting) return false;
+  if (!outage || !(atMs > fromMs - district.periodMs) || missing.size >= outage.settings.resumed_share * reporting)
+    return false;
   const toMs = Math.max(fromMs, atMs);
   told({ change: 'cleared', rule: outage.id, subject: { type: 'district', district: district.id }, fromMs, toMs });
   district.outageFromMs = Number.NaN;

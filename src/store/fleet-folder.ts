@@ -1,6 +1,7 @@
 /** A fleet folder as a utility exports it: the ledger at once, the readings as a stream. */
 import { createReadStream, existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { MeterwardenError } from '../errors.ts';
 import type { Instrument } from '../fleet/instrument.ts';
@@ -14,7 +15,7 @@ import {
 import type { Kind, Kinds } from '../fleet/kind.ts';
 import { isQuantity, QUANTITIES, quantityIndex } from '../fleet/quantity.ts';
 import { emptyValues, type Reading } from '../fleet/reading.ts';
-import { type Line, lines } from './csv-lines.ts';
+import { type Line, lines, MAX_LINE_CHARS } from './csv-lines.ts';
 
 export interface FleetFolder {
   /** Keys are dense from 1, in order of the file. */
@@ -27,7 +28,7 @@ export interface FleetFolder {
   readonly leftOut: { readonly unknownInstrument: number; readonly impossibleValue: number };
 }
 
-/** A line this much older than the one before it: the file is sorted by something else than ts. */
+/** A line this much older than another before it: the file is sorted by something else than ts. */
 const MAX_DISORDER_MS = 86_400_000;
 
 export async function openFleetFolder(dir: string, kinds: Kinds): Promise<FleetFolder> {
@@ -109,7 +110,8 @@ class ReadingParser {
   readonly #columns: readonly { readonly at: number; readonly index: number }[];
   readonly #width: number;
   #tsText = '';
-  #tsMs = Number.NEGATIVE_INFINITY;
+  #tsMs = Number.NaN;
+  #newestMs = Number.NEGATIVE_INFINITY;
 
   constructor(file: string, header: Line, ledger: ReadonlyMap<string, Instrument>, kinds: Kinds) {
     this.#file = file;
@@ -150,11 +152,12 @@ class ReadingParser {
     if (text === this.#tsText) return this.#tsMs;
     const tsMs = RFC_3339.test(text) ? Date.parse(text) : Number.NaN;
     if (Number.isNaN(tsMs)) throw wrong(this.#file, line, 'ts', 'invalid_line', { problem: 'not_a_time', value: text });
-    if (tsMs < this.#tsMs - MAX_DISORDER_MS) {
+    if (tsMs < this.#newestMs - MAX_DISORDER_MS) {
       throw wrong(this.#file, line, 'ts', 'invalid_line', { problem: 'not_sorted', value: text });
     }
     this.#tsText = text;
     this.#tsMs = tsMs;
+    this.#newestMs = Math.max(this.#newestMs, tsMs);
     return tsMs;
   }
 }
@@ -188,8 +191,15 @@ async function* open(dir: string, file: string): AsyncGenerator<readonly Line[]>
   if (!existsSync(path)) throw new MeterwardenError('not_found', { path, params: { file: path } });
   const bytes = createReadStream(path, { highWaterMark: 256 * 1024 });
   try {
-    yield* lines(file.endsWith('.gz') ? bytes.pipe(createGunzip()) : bytes);
+    for await (const block of lines(file.endsWith('.gz') ? pipeline(bytes, createGunzip(), () => {}) : bytes)) {
+      const broken = block.find(({ problem }) => problem);
+      if (broken) throw wrong(file, broken, '', 'invalid_line', { problem: broken.problem!, limit: MAX_LINE_CHARS });
+      yield block;
+    }
   } catch (error) {
+    if (error instanceof TypeError) {
+      throw new MeterwardenError('invalid_line', { path: file, params: { problem: 'not_utf8', file }, cause: error });
+    }
     const code = (error as NodeJS.ErrnoException).code ?? '';
     if (!code.startsWith('Z_')) throw error;
     throw new MeterwardenError('invalid_line', { path: file, params: { problem: 'broken_gzip', file }, cause: error });

@@ -96,7 +96,9 @@ export class PostgresFindings {
       return { ...opening, subjectId: subject, key: null, witness: master ?? null, district, region };
     }
     const instrument = ledger.byKey(opening.subject.key);
-    if (!instrument) throw new MeterwardenError('unknown_instrument', { path: subject });
+    if (!instrument) {
+      throw new MeterwardenError('unknown_instrument', { path: subject, params: { instrument: opening.subject.key } });
+    }
     const { key, district, region } = instrument;
     return { ...opening, subjectId: subject, key, witness: instrument, district, region };
   }

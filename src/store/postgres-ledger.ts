@@ -14,7 +14,7 @@ import {
 } from '../fleet/instrument-line.ts';
 import type { Kinds } from '../fleet/kind.ts';
 import { nearest } from '../nearest.ts';
-import { csvCells, csvLines, MAX_LINE_CHARS } from './csv-lines.ts';
+import { type Line, lines, MAX_LINE_CHARS } from './csv-lines.ts';
 import { inTransaction } from './postgres.ts';
 import { Conditions } from './postgres-paging.ts';
 
@@ -206,15 +206,12 @@ class Intake {
   async *batches(body: AsyncIterable<Buffer>): AsyncGenerator<NumberedLine[]> {
     let batch: NumberedLine[] = [];
     try {
-      for await (const { line, text } of csvLines(body)) {
-        if (text === '') continue;
-        if (line > MAX_LINES) throw new MeterwardenError('invalid_request', { params: { problem: 'too_many_lines', limit: MAX_LINES } });
-        if (this.columns.length === 0) {
-          this.columns = headerColumns((text && csvCells(text)) || []);
-          continue;
+      for await (const block of lines(body)) {
+        for (const line of block) {
+          if (line.number > MAX_LINES) throw new MeterwardenError('invalid_request', { params: { problem: 'too_many_lines', limit: MAX_LINES } });
+          if (this.columns.length === 0) this.columns = headerColumns(line.cells);
+          else batch.push(...this.#take(line));
         }
-        const parsed = this.#take(line, text);
-        if (parsed) batch.push(parsed);
         if (batch.length < LINES_PER_INSERT) continue;
         yield batch;
         batch = [];
@@ -227,9 +224,9 @@ class Intake {
     if (batch.length > 0) yield batch;
   }
 
-  reject(rejection: RejectedLine): undefined {
+  reject(rejection: RejectedLine): [] {
     this.#rejected.push(rejection);
-    return undefined;
+    return [];
   }
 
   refusals(): Pick<ImportResult, 'rejected' | 'rejectedTotal'> {
@@ -237,17 +234,14 @@ class Intake {
     return { rejected: inOrder.slice(0, MAX_LISTED_REJECTIONS), rejectedTotal: inOrder.length };
   }
 
-  #take(line: number, text: string | undefined): NumberedLine | undefined {
-    const invalid = (problem: string) => this.reject({ line, code: 'invalid_line', path: '', params: { problem, limit: MAX_LINE_CHARS } });
-    if (text === undefined) return invalid('too_long');
-    const cells = csvCells(text);
-    if (!cells) return invalid('broken_quotes');
+  #take({ number: line, cells, problem }: Line): [] | [NumberedLine] {
+    if (problem) return this.reject({ line, code: 'invalid_line', path: '', params: { problem, limit: MAX_LINE_CHARS } });
     const parsed = parseInstrumentLine(this.columns, cells, this.#kinds);
     if (isRefusal(parsed)) return this.reject({ line, ...parsed });
     const first = this.#firstLine.get(parsed.id);
     if (first !== undefined) return this.reject({ line, code: 'duplicate_line', path: 'id', params: { id: parsed.id, first } });
     this.#firstLine.set(parsed.id, line);
-    return { ...parsed, line };
+    return [{ ...parsed, line }];
   }
 }
 

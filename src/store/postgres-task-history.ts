@@ -49,8 +49,9 @@ export async function appendHistory(
   at: Date,
 ): Promise<void> {
   if (entries.length === 0) return;
-  await client.query(
-    `WITH added AS (
+  await client.query({
+    name: 'append-task-history',
+    text: `WITH added AS (
        INSERT INTO task_history (task, at, actor, action, from_state, to_state, note, params)
        SELECT e.task, $2, e.actor, e.action, e."from", e."to", coalesce(e.note, ''), e.params
        FROM jsonb_to_recordset($1::jsonb)
@@ -60,8 +61,8 @@ export async function appendHistory(
        UPDATE tasks SET updated_at = $2 WHERE id IN (SELECT task FROM added)
      )
      SELECT pg_notify('${TASK_CHANGES_CHANNEL}', max(id)::text) FROM added`,
-    [JSON.stringify(entries), at],
-  );
+    values: [JSON.stringify(entries), at],
+  });
 }
 
 export interface HistoryEntry extends TaskHistoryEntry {

@@ -60,18 +60,20 @@ interface PlacedRow extends TaskRow {
 
 /** Inside `taskTransaction` nobody else can change it meanwhile; undefined when there is none. */
 export async function placedTask(client: pg.Pool | pg.PoolClient, id: string): Promise<PlacedTask | undefined> {
-  const { rows } = await client.query<PlacedRow>(
-    `SELECT ${TASK_COLUMNS}, last.action AS last_action, last.actor AS last_actor,
-       (SELECT count(DISTINCT f.id)::int FROM findings f
-        JOIN task_history joined ON joined.task = t.id AND joined.action = 'joined' AND joined.id > last.id
-          AND (joined.params ->> 'finding')::bigint = f.id
-        WHERE f.task = t.id AND f.to_ts IS NULL) AS later_findings
+  const { rows } = await client.query<PlacedRow>({
+    name: 'placed-task',
+    text: `SELECT ${TASK_COLUMNS}, last.action AS last_action, last.actor AS last_actor,
+       CASE WHEN t.state IN ('done', 'refuted') THEN (
+         SELECT count(DISTINCT f.id)::int FROM findings f
+         JOIN task_history joined ON joined.task = t.id AND joined.action = 'joined' AND joined.id > last.id
+           AND (joined.params ->> 'finding')::bigint = f.id
+         WHERE f.task = t.id AND f.to_ts IS NULL) ELSE 0 END AS later_findings
      FROM ${TASK_TABLES}
      LEFT JOIN LATERAL (SELECT id, action, actor FROM task_history h
                         WHERE h.task = t.id AND h.action = ANY ($2) ORDER BY id DESC LIMIT 1) AS last ON true
      WHERE t.id = $1`,
-    [id, ACTIONS],
-  );
+    values: [id, ACTIONS],
+  });
   const [row] = rows;
   if (!row) return undefined;
   const last = row.last_action === null ? null : { action: row.last_action, actor: row.last_actor! };

@@ -116,19 +116,21 @@ interface ActiveInspector {
 }
 
 async function activeInspectors(client: pg.Pool | pg.PoolClient): Promise<ActiveInspector[]> {
-  const { rows } = await client.query<ActiveInspector>(
-    `SELECT username, region FROM people WHERE role = 'inspector' AND disabled_at IS NULL`,
-  );
+  const { rows } = await client.query<ActiveInspector>({
+    name: 'active-inspectors',
+    text: `SELECT username, region FROM people WHERE role = 'inspector' AND disabled_at IS NULL`,
+  });
   return rows;
 }
 
 async function candidates(client: pg.PoolClient, task: PlacedTask): Promise<{ username: string; openTasks: number }[]> {
   const near = (await activeInspectors(client)).filter(({ region }) => regionCovers(region, task.region));
-  const { rows } = await client.query<{ username: string; open_tasks: number }>(
-    `SELECT username, (SELECT count(*)::int FROM tasks WHERE assignee = username AND state IN ('assigned', 'accepted')) AS open_tasks
+  const { rows } = await client.query<{ username: string; open_tasks: number }>({
+    name: 'dispatch-candidates',
+    text: `SELECT username, (SELECT count(*)::int FROM tasks WHERE assignee = username AND state IN ('assigned', 'accepted')) AS open_tasks
      FROM unnest($2::text[]) AS near (username)
      WHERE username NOT IN (SELECT actor FROM task_history WHERE task = $1 AND action = 'decline')`,
-    [task.id, near.map(({ username }) => username)],
-  );
+    values: [task.id, near.map(({ username }) => username)],
+  });
   return rows.map(({ username, open_tasks }) => ({ username, openTasks: open_tasks }));
 }

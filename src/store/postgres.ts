@@ -17,8 +17,10 @@ export function openPool(url: string, size = POOL_SIZE): pg.Pool {
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     application_name: 'meterwarden',
   });
-  // An idle connection that breaks is replaced by the pool; without a listener it would end the process.
+  // A connection that breaks is replaced by the pool and fails the query it carries; without these listeners, one for idle
+  // connections and one for those in use, it would end the process.
   pool.on('error', () => {});
+  pool.on('connect', (client) => void client.on('error', () => {}));
   return pool;
 }
 

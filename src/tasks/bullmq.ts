@@ -40,10 +40,10 @@ const SCHEMA = 'bullmq';
 /** Without any notification a waiting step is found after this long. */
 const SWEEP_INTERVAL_MS = 2_000;
 /** Notifications of one burst are answered by one sweep. */
-const WAKE_DELAY_MS = 20;
+const WAKE_DELAY_MS = 100;
 const STEPS_PER_SWEEP = 500;
-/** Steps are written one at a time anyway; more would only hold connections. */
-const CONCURRENCY = 4;
+/** Steps are written one at a time anyway: while one is, the next is fetched. */
+const CONCURRENCY = 2;
 const CONNECTIONS = 3;
 const JOB_ATTEMPTS = 3;
 const JOB_BACKOFF_MS = 1_000;

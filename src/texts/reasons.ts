@@ -37,7 +37,7 @@ export const REASONS = {
   },
   reading_conflict: {
     'zh-CN': '同一时刻收到两个不同的读数:保留 {kept},未采用 {refused}',
-    en: 'two different readings for the same moment: kept {kept}, refused {refused}',
+    en: 'two different readings for the same moment: kept {kept}; refused {refused}',
   },
 } as const satisfies Record<string, Text>;
 

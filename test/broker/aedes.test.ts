@@ -191,7 +191,7 @@ test('a hook that throws refuses, and the broker lives', async () => {
   });
   await expect(client(broker, { username: 'BOMB' })).rejects.toThrow();
   const gateway = await client(broker);
-  const closed = new Promise((done) => gateway.once('close', done));
+  const closed = new Promise<void>((done) => gateway.once('close', () => done()));
   gateway.publishAsync(TOPIC, 'x', { qos: 1 }).catch(() => {});
   await closed;
   await client(broker);

@@ -81,7 +81,13 @@ function faults(random: Random, steps: number, most: number, kinds = FAULTS): Fa
   });
 }
 
-function deliver(random: Random, { key, phase }: Instrument, own: readonly Fault[], delivery: Delivery, received: Reading[][]): void {
+function deliver(
+  random: Random,
+  { key, phase }: Instrument,
+  own: readonly Fault[],
+  delivery: Delivery,
+  received: Reading[][],
+): void {
   const isLate = random.chance(delivery.late);
   const lateFrom = random.below(received.length);
   const lateFor = random.below(delivery.latePeriods + 1);

@@ -14,7 +14,9 @@ class Stored {
   readonly commits: { nowMs: number; readings: Reading[] }[] = [];
 
   add(commit: readonly Reading[], nowMs: number): void {
-    const readings = commit.filter(({ key, tsMs }) => !this.#known.has(`${key} ${tsMs}`) && this.#known.add(`${key} ${tsMs}`));
+    const readings = commit.filter(
+      ({ key, tsMs }) => !this.#known.has(`${key} ${tsMs}`) && this.#known.add(`${key} ${tsMs}`),
+    );
     this.commits.push({ nowMs, readings: readings.sort((a, b) => a.tsMs - b.tsMs || a.key - b.key) });
   }
 }
@@ -41,7 +43,8 @@ function live({ instruments, commits }: History, crashes: Random | undefined): s
       if (crashes?.chance(0.05)) restart(nowMs);
       stored.add(commit, nowMs);
       const found = evaluator.read(commit, nowMs);
-      if (crashes?.chance(0.05)) restart(nowMs); // stored and not evaluated, as far as anybody can tell
+      if (crashes?.chance(0.05))
+        restart(nowMs); // stored and not evaluated, as far as anybody can tell
       else recorded.add(found);
       if (crashes?.chance(0.1)) {
         for (const name of evaluator.state.dirtyChunks()) chunks.set(name, evaluator.state.encodeChunk(name));
@@ -70,7 +73,7 @@ function backfill({ instruments, commits, steps }: History, random: Random): str
     step = until;
     nowMs += 1000;
   }
-  for (let turn = 0; turn < 10; turn++) recorded.add(evaluator.tick((nowMs += rules.settleMs)));
+  for (let turn = 1; turn <= 10; turn++) recorded.add(evaluator.tick(nowMs + turn * rules.settleMs));
   return recorded.list();
 }
 

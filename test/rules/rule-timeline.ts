@@ -53,7 +53,10 @@ export function runTimeline(timeline: Timeline, defaults: TimelineDefaults, rule
 
 function instrumentOf(entry: Timeline['instruments'][number], key: number, defaults: TimelineDefaults): Instrument {
   const own = typeof entry === 'string' ? { id: entry } : entry;
-  const { id, kind, district, phase, nominal_voltage_v, max_current_a } = { ...defaults.instrument, ...own } as never as {
+  const { id, kind, district, phase, nominal_voltage_v, max_current_a } = {
+    ...defaults.instrument,
+    ...own,
+  } as never as {
     [name: string]: never;
   };
   return instrument({
@@ -84,7 +87,10 @@ export function series(notation: string): (number | undefined)[] {
     if (!match) throw new Error(`not a series: ${part}`);
     const [, nothing, first, slope = '0', count = nothing ? '1' : '0'] = match;
     if (nothing) return new Array<undefined>(Number(count)).fill(undefined);
-    return Array.from({ length: Number(count) + 1 }, (_, i) => Math.round((Number(first) + i * Number(slope)) * 1e6) / 1e6);
+    return Array.from(
+      { length: Number(count) + 1 },
+      (_, i) => Math.round((Number(first) + i * Number(slope)) * 1e6) / 1e6,
+    );
   });
 }
 
@@ -99,13 +105,16 @@ class Known {
   add(found: readonly Finding[]): void {
     for (const finding of found) {
       const { rule } = finding;
-      const subject = finding.subject.type === 'district' ? finding.subject.district : this.#names.get(finding.subject.key)!;
+      const subject =
+        finding.subject.type === 'district' ? finding.subject.district : this.#names.get(finding.subject.key)!;
       const from = minutes(finding.fromMs);
       if (finding.change === 'opened') {
         this.#findings.push({ rule, subject, from, severity: finding.severity, reason: finding.reason.code });
         continue;
       }
-      const open = this.#findings.findIndex((f) => f.rule === rule && f.subject === subject && f.from === from && !f.to);
+      const open = this.#findings.findIndex(
+        (f) => f.rule === rule && f.subject === subject && f.from === from && !f.to,
+      );
       this.#findings[open] = { ...this.#findings[open]!, to: minutes(finding.toMs) };
     }
   }

@@ -25,8 +25,14 @@ describe('config/rules.test.yaml', () => {
     const found = good.flatMap(({ expect }) => expect.flatMap(({ findings }) => findings));
     for (const rule of rules.rules.values()) {
       if (rule.settings.detector === 'reading-path') continue;
-      expect(found.some((finding) => finding.rule === rule.id && !finding.to), `${rule.id} fires`).toBe(true);
-      expect(found.some((finding) => finding.rule === rule.id && finding.to), `${rule.id} clears`).toBe(true);
+      expect(
+        found.some((finding) => finding.rule === rule.id && !finding.to),
+        `${rule.id} fires`,
+      ).toBe(true);
+      expect(
+        found.some((finding) => finding.rule === rule.id && finding.to),
+        `${rule.id} clears`,
+      ).toBe(true);
       const quiet = good.some(
         ({ name, expect }) =>
           name.startsWith(`${rule.id} `) && expect.every(({ findings }) => findings.every((f) => f.rule !== rule.id)),

@@ -1,0 +1,55 @@
+/** What the API needs of the other stages, and the type of its routes. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import type { Registry } from 'prom-client';
+import type { Kinds } from '../fleet/kind.ts';
+import type { PostgresFindings } from '../store/postgres-findings.ts';
+import type { PostgresLedger } from '../store/postgres-ledger.ts';
+import type { Page, PageRequest } from '../store/postgres-paging.ts';
+import type { PostgresPeople } from '../store/postgres-people.ts';
+import type { RejectionCount, RejectionRecord } from '../store/postgres-rejections.ts';
+import type { PostgresTasks } from '../store/postgres-tasks.ts';
+import type { ReadingStore } from '../store/readings.ts';
+import type { Text } from '../texts/text.ts';
+
+export interface InspectorParts {
+  readonly ledger: Pick<PostgresLedger, 'ledger' | 'importCsv' | 'list' | 'putGateway' | 'listGateways'>;
+  readonly people: Pick<PostgresPeople, 'signIn' | 'session' | 'signOut' | 'list' | 'create' | 'change'>;
+  readonly readings: Pick<ReadingStore, 'range'>;
+  readonly findings: Pick<PostgresFindings, 'list'>;
+  readonly tasks: Pick<PostgresTasks, 'list' | 'get' | 'act' | 'changesAfter' | 'latestChange'>;
+  readonly rejections: {
+    list(filter: RejectionFilter): Promise<Page<RejectionRecord>>;
+    counts(): Promise<RejectionCount[]>;
+  };
+  /** Calls `wake` whenever tasks may have changed; started and stopped with the server. */
+  readonly changes: (wake: () => void) => { start(): Promise<void>; stop(): Promise<void> };
+  readonly kinds: Kinds;
+  readonly rules: ReadonlyMap<string, { readonly name: Text }>;
+  readonly registry: Registry;
+  /** Is the process itself well: a restart would help if not. */
+  readonly health: () => PartsReady | Promise<PartsReady>;
+  /** Can it serve now. */
+  readonly readiness: () => PartsReady | Promise<PartsReady>;
+  readonly nowMs: () => number;
+  readonly onError: (stage: string, error: unknown) => void;
+  /** Of the live stream; left out except in tests. */
+  readonly streamTimes?: { readonly heartbeatMs: number; readonly pollMs: number };
+}
+
+/** Parts of the service by name: true = in order. */
+export type PartsReady = Readonly<Record<string, boolean>>;
+
+export interface RejectionFilter extends PageRequest {
+  readonly client?: string | undefined;
+  readonly code?: string | undefined;
+}
+
+export type Api = FastifyInstance<
+  RawServerDefault,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  ZodTypeProvider
+>;

@@ -1,0 +1,70 @@
+/** Signing in and out. */
+import { z } from 'zod';
+import { MeterwardenError } from '../errors.ts';
+import { PERSON_ROLES } from '../fleet/person.ts';
+import { actorOf, bearerToken, SECURITY } from './auth.ts';
+import type { Api, InspectorParts } from './parts.ts';
+import { answers, nothing, timeText } from './schemas.ts';
+
+const TAGS = ['sessions'];
+const MAX_USERNAME_CHARS = 64;
+const MAX_PASSWORD_CHARS = 128;
+/** Checking a password takes 32 MiB and a good part of a second of one core, on purpose. */
+const MAX_SIGN_INS_AT_ONCE = 16;
+
+export function sessionRoutes(api: Api, { people, nowMs }: InspectorParts): void {
+  let signingIn = 0;
+  api.post(
+    '/sessions',
+    {
+      config: { open: true },
+      schema: {
+        tags: TAGS,
+        summary: 'Sign in',
+        body: z.strictObject({
+          username: z.string().min(1).max(MAX_USERNAME_CHARS),
+          password: z.string().min(1).max(MAX_PASSWORD_CHARS),
+        }),
+        response: answers({ 201: z.object({ token: z.string(), expiresAt: timeText }) }),
+      },
+    },
+    async (request, reply) => {
+      if (signingIn >= MAX_SIGN_INS_AT_ONCE) throw new MeterwardenError('overloaded');
+      signingIn++;
+      try {
+        const { username, password } = request.body;
+        const { token, expiresAt } = await people.signIn(username, password, request.ip, new Date(nowMs()));
+        return await reply.code(201).send({ token, expiresAt: expiresAt.toISOString() });
+      } finally {
+        signingIn--;
+      }
+    },
+  );
+
+  api.get(
+    '/sessions/current',
+    {
+      schema: {
+        tags: TAGS,
+        summary: 'Who is signed in',
+        security: SECURITY,
+        response: answers({
+          200: z.object({ username: z.string(), role: z.enum(PERSON_ROLES), region: z.string() }),
+        }),
+      },
+    },
+    async (request) => {
+      actorOf(request);
+      return request.person!;
+    },
+  );
+
+  api.delete(
+    '/sessions/current',
+    { schema: { tags: TAGS, summary: 'Sign out', security: SECURITY, response: answers({ 204: nothing }) } },
+    async (request, reply) => {
+      await people.signOut(bearerToken(request)!);
+      return reply.code(204).send(null);
+    },
+  );
+}
