@@ -66,15 +66,16 @@ export interface WriteOptions {
   readonly onStep?: (readings: number) => void;
 }
 
+export function instrumentsCsv(instruments: readonly SimulatedInstrument[]): string {
+  const rows = instruments.map((one) => INSTRUMENT_COLUMNS.map(([, field]) => String(one[field])));
+  return csvText([INSTRUMENT_COLUMNS.map(([column]) => column), ...rows]);
+}
+
 /** Replaces what the folder held; returns the number of readings. */
 export async function writeFolder(dir: string, content: FolderContent, options: WriteOptions = {}): Promise<number> {
   await mkdir(dir, { recursive: true });
   for (const name of ['readings.csv', 'readings.csv.gz', 'truth.csv']) await rm(join(dir, name), { force: true });
-  const instruments = content.instruments.map((one) => INSTRUMENT_COLUMNS.map(([, field]) => String(one[field])));
-  await writeFile(
-    join(dir, 'instruments.csv'),
-    csvText([INSTRUMENT_COLUMNS.map(([column]) => column), ...instruments]),
-  );
+  await writeFile(join(dir, 'instruments.csv'), instrumentsCsv(content.instruments));
   if (content.truth.length > 0) {
     await writeFile(join(dir, 'truth.csv'), csvText([TRUTH_COLUMNS, ...content.truth.map(truthCells)]));
   }

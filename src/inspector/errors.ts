@@ -77,6 +77,7 @@ function asMeterwardenError(error: unknown, request: FastifyRequest): Meterwarde
         cause: error,
       });
     case 'FST_ERR_BAD_URL':
+    case 'FST_ERR_MAX_PARAM_LENGTH':
       return new MeterwardenError('not_found', { cause: error });
   }
   if (UNTYPABLE.has(code)) {

@@ -9,7 +9,7 @@ import type { Api, InspectorParts } from './parts.ts';
 import { answers, errorBody } from './schemas.ts';
 
 /** After decompression: about a million instruments. */
-export const MAX_IMPORT_BYTES = 256 * 1024 * 1024;
+export const MAX_IMPORT_BYTES = 128 * 1024 * 1024;
 /** One runs and one waits, each on a connection of the pool that everybody else needs too. */
 const MAX_IMPORTS_AT_ONCE = 2;
 const CSV = 'text/csv';
@@ -47,9 +47,10 @@ export function importRoute(api: Api, { ledger }: InspectorParts): void {
       if (actorOf(request).region !== '') throw new MeterwardenError('forbidden');
       if (running >= MAX_IMPORTS_AT_ONCE) throw new MeterwardenError('overloaded');
       if (!request.body) throw new MeterwardenError('invalid_request', { params: { problem: 'empty_file' } });
+      const body = request.body as Readable;
       running++;
       try {
-        const lines = decompressed(request.body as Readable, request.headers['content-encoding']);
+        const lines = decompressed(body, request.headers['content-encoding']);
         const { rejected, ...counts } = await ledger.importCsv(lines);
         const language = languageOf(request);
         return {
@@ -61,26 +62,35 @@ export function importRoute(api: Api, { ledger }: InspectorParts): void {
         };
       } finally {
         running--;
+        // A client that is still sending does not hear a refusal.
+        if (!body.readableEnded) body.unpipe().resume();
       }
     },
   );
 }
 
 function decompressed(body: Readable, encoding = 'identity'): AsyncGenerator<Buffer> {
-  if (encoding === 'identity') return bounded(body);
-  if (encoding !== 'gzip') throw new MeterwardenError('unsupported_media_type', { params: { expected: 'gzip' } });
-  const gunzip = createGunzip();
-  body.once('error', (error) => gunzip.destroy(error));
-  // A client that goes away ends its body without an end.
-  body.once('close', () => body.readableEnded || gunzip.destroy(new Error('aborted')));
-  return bounded(body.pipe(gunzip));
+  if (encoding === 'identity') return bounded(() => body);
+  if (encoding === 'gzip') return bounded(() => gunzipped(body));
+  throw new MeterwardenError('unsupported_media_type', { params: { expected: 'gzip' } });
 }
 
-async function* bounded(source: Readable): AsyncGenerator<Buffer> {
+/** Not a pipeline: a broken file would destroy the request, and the connection and the answer with it. */
+function gunzipped(body: Readable): Readable {
+  const gunzip = createGunzip();
+  // A client that goes away closes its body without an end.
+  body.once('close', () => {
+    if (!body.readableEnded) gunzip.destroy(new Error('aborted'));
+  });
+  return body.pipe(gunzip);
+}
+
+/** The source is opened when the first chunk is asked for: from then on somebody hears its errors. */
+async function* bounded(open: () => Readable): AsyncGenerator<Buffer> {
   let bytes = 0;
   try {
-    // Left open when the import fails: destroying a request would take the connection along, and the answer with it.
-    for await (const chunk of source.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    // Left open when the import fails, for the same reason.
+    for await (const chunk of open().iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       bytes += chunk.length;
       if (bytes > MAX_IMPORT_BYTES)
         throw new MeterwardenError('payload_too_large', { params: { limit: MAX_IMPORT_BYTES } });

@@ -101,8 +101,8 @@ export function instrumentRoutes(api: Api, { ledger, kinds, readings, findings, 
         security: SECURITY,
         params,
         querystring: z.strictObject({
-          from: instant.default(0),
-          to: instant.default(LAST_MS),
+          from: instant.optional(),
+          to: instant.optional(),
           cursor: paging.cursor,
           limit: limitOf(READINGS_DEFAULT, READINGS_MAX),
         }),
@@ -110,7 +110,7 @@ export function instrumentRoutes(api: Api, { ledger, kinds, readings, findings, 
       },
     },
     async (request) => {
-      const { from, to, cursor, limit } = request.query;
+      const { from = 0, to = LAST_MS, cursor, limit } = request.query;
       const { key } = visible(request.params.id, actorOf(request).region);
       if (to < from) {
         throw new MeterwardenError('invalid_request', { path: 'to', params: { problem: 'before_from' } });

@@ -78,7 +78,7 @@ export const instant = z.iso
   })
   .transform((text) => Date.parse(text));
 
-export const timeText = z.iso.datetime();
+export const timeText = z.string().meta({ format: 'date-time' });
 export const severity = z.enum(SEVERITIES);
 
 export const reason = z

@@ -1,7 +1,7 @@
 /** New and changed tasks as server-sent events. */
 import type { ServerResponse } from 'node:http';
 import type { FastifyReply } from 'fastify';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { MeterwardenError } from '../errors.ts';
 import { isId } from '../store/postgres-paging.ts';
 import type { TaskChange } from '../store/postgres-tasks.ts';
@@ -10,7 +10,7 @@ import { actorOf, bearerToken, SECURITY, visibleRegion } from './auth.ts';
 import { languageOf } from './errors.ts';
 import type { Api, InspectorParts } from './parts.ts';
 import { errorBody } from './schemas.ts';
-import type { taskChange } from './task-schemas.ts';
+import { taskChange } from './task-schemas.ts';
 import { type Follower, TaskStream } from './task-stream.ts';
 import { Words } from './words.ts';
 
@@ -69,7 +69,10 @@ export function streamRoute(api: Api, parts: InspectorParts): void {
           'Server-sent events named `task`; `id` is the position, given back as Last-Event-ID it resumes the stream; `data` is a TaskChange. Without Last-Event-ID it begins now.',
         security: SECURITY,
         response: {
-          200: { description: 'A stream without end.', content: { 'text/event-stream': { schema: z.string() } } },
+          200: {
+            description: 'A stream without end of these.',
+            content: { 'text/event-stream': { schema: taskChange } },
+          },
           default: errorBody,
         },
       },
@@ -183,18 +186,16 @@ class Frames {
   }
 
   of(change: TaskChange, language: Language): string {
-    let byLanguage = this.#frames.get(change);
-    if (!byLanguage) this.#frames.set(change, (byLanguage = new Map()));
-    let frame = byLanguage.get(language);
-    if (frame === undefined) {
-      const words = new Words(this.#rules, language);
-      const data: z.output<typeof taskChange> = {
-        entry: words.historyEntry(change.entry),
-        task: words.task(change.task),
-      };
-      frame = `id: ${change.entry.id}\nevent: task\ndata: ${JSON.stringify(data)}\n\n`;
-      byLanguage.set(language, frame);
-    }
+    const byLanguage = this.#frames.get(change) ?? new Map<Language, string>();
+    this.#frames.set(change, byLanguage);
+    const frame = byLanguage.get(language) ?? this.#write(change, language);
+    byLanguage.set(language, frame);
     return frame;
+  }
+
+  #write({ entry, task }: TaskChange, language: Language): string {
+    const words = new Words(this.#rules, language);
+    const data: z.output<typeof taskChange> = { entry: words.historyEntry(entry), task: words.task(task) };
+    return `id: ${entry.id}\nevent: task\ndata: ${JSON.stringify(data)}\n\n`;
   }
 }

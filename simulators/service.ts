@@ -1,12 +1,14 @@
-/** The real service as a process of its own, started, killed and started again as an operator or a power cut would. */
+/** The service as a process of its own, and its API as its operators use it: for the demo, and for tests that kill it. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import type { SimulatedInstrument } from './ledger.ts';
+import { instrumentsCsv } from './folder.ts';
 
-const MAIN = resolve(import.meta.dirname, '../../src/main.ts');
+const MAIN = resolve(import.meta.dirname, '../src/main.ts');
 export const ADMIN_PASSWORD = 'a long enough password';
 
 export class Service {
@@ -25,6 +27,7 @@ export class Service {
     this.#env = env;
   }
 
+  /** On free ports and an empty data folder. */
   static async create(env: Record<string, string> = {}): Promise<Service> {
     const dataDir = mkdtempSync(join(tmpdir(), 'meterwarden-service-'));
     chmodSync(dataDir, 0o755); // as root, PostgreSQL runs as another user, who must reach it
@@ -59,7 +62,7 @@ export class Service {
     const listening = new Promise<void>((done, fail) => {
       const collect = (chunk: Buffer) => {
         this.#output = (this.#output + chunk.toString('utf8')).slice(-100_000);
-        if (this.#output.includes('Ready: ')) done();
+        if (this.#output.includes(this.mqttUrl)) done(); // the line that says where it listens, in any language
       };
       child.stdout!.on('data', collect);
       child.stderr!.on('data', collect);
@@ -121,6 +124,27 @@ export class Service {
     this.#token = '';
     const { token } = await this.call<{ token: string }>('POST', '/api/v1/sessions', { username: 'admin', password: ADMIN_PASSWORD });
     this.#token = token;
+  }
+
+  /** The fleet in the ledger, and one secret for all its gateways. */
+  async provision(instruments: readonly SimulatedInstrument[], secret: string): Promise<void> {
+    await this.call('POST', '/api/v1/instruments/import', instrumentsCsv(instruments));
+    for (const id of new Set(instruments.map(({ id, gateway }) => gateway || id))) {
+      await this.call('PUT', `/api/v1/gateways/${encodeURIComponent(id)}`, { secret });
+    }
+  }
+
+  /** All pages of a list. */
+  async all<T>(path: string, items: string): Promise<T[]> {
+    const found: T[] = [];
+    let next: string | undefined;
+    do {
+      const query = `${path}${path.includes('?') ? '&' : '?'}limit=500${next ? `&cursor=${encodeURIComponent(next)}` : ''}`;
+      const page = await this.call<Record<string, unknown>>('GET', query);
+      found.push(...(page[items] as T[]));
+      next = (page.next ?? undefined) as string | undefined;
+    } while (next);
+    return found;
   }
 
   async metric(name: string): Promise<number> {
