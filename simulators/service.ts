@@ -103,7 +103,7 @@ export class Service {
     return await fetch(`http://127.0.0.1:${this.httpPort}${path}`, {
       method,
       headers: {
-        'accept-language': 'en',
+        'accept-language': this.#env.METERWARDEN_LANG ?? 'en',
         ...(body === undefined ? {} : { 'content-type': text ? 'text/csv' : 'application/json' }),
         ...(this.#token ? { authorization: `Bearer ${this.#token}` } : {}),
         ...headers,
