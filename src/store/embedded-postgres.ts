@@ -222,7 +222,7 @@ function initialise(binaries: string, clusterDir: string, password: string, owne
   // A first start that was interrupted leaves a half-made cluster, which initdb refuses.
   rmSync(clusterDir, { recursive: true, force: true });
   mkdirSync(clusterDir, { recursive: true, mode: 0o700 });
-  const passwordFile = `${clusterDir}.password`;
+  const passwordFile = `${clusterDir}.initdb`;
   writeFileSync(passwordFile, password, { mode: 0o600 });
   if (owner.foreign) {
     chownSync(clusterDir, owner.uid, owner.gid);

@@ -48,6 +48,7 @@ test.each(SEEDS)('seed %i: kill -9 of service and PostgreSQL loses and doubles n
     .map((victim) => ({ victim, atReadings: Math.floor(random.between(0.05, 0.85) * total) }))
     .sort((a, b) => a.atReadings - b.atReadings);
   let killing: Promise<void> = Promise.resolve();
+  const stop = new AbortController();
   const report = await publish(generatedSource(fleet), {
     url: service.mqttUrl,
     secret: SECRET,
@@ -56,10 +57,12 @@ test.each(SEEDS)('seed %i: kill -9 of service and PostgreSQL loses and doubles n
     minBackoffMs: 50,
     maxBackoffMs: 500,
     seed,
+    signal: stop.signal,
     onProgress: (acknowledged) => {
       if (kills.length === 0 || acknowledged < kills[0]!.atReadings) return;
       const { victim } = kills.shift()!;
       killing = killing.then(() => kill(service!, victim));
+      killing.catch(() => stop.abort()); // it does not come back: no use waiting for acknowledgements
     },
   });
   await killing;
