@@ -42,7 +42,11 @@ export interface Comparison {
 /** Faults of the measurement itself: an estimate finds them, no rule on single readings can. */
 const NOT_BY_RULES: ReadonlySet<FaultKind> = new Set(['constant-error', 'drift']);
 
-export function compare(fleet: Pick<Fleet, 'instruments' | 'truth'>, findings: readonly FoundFinding[], tasks: readonly FoundTask[]): Comparison {
+export function compare(
+  fleet: Pick<Fleet, 'instruments' | 'truth'>,
+  findings: readonly FoundFinding[],
+  tasks: readonly FoundTask[],
+): Comparison {
   const districtOf = new Map(fleet.instruments.map(({ id, district }) => [id, district]));
   const taskById = new Map(tasks.map((task) => [task.id, task]));
   const used = new Set<string>();
@@ -52,7 +56,11 @@ export function compare(fleet: Pick<Fleet, 'instruments' | 'truth'>, findings: r
     const subject = fault === 'outage' ? districtOf.get(instrument)! : instrument;
     const name = `${fault} ${subject}`;
     if (rows.has(name)) continue; // an outage is listed for each of its instruments
-    const ofSubject = findings.filter((one) => one.rule === fault && (fault === 'outage' ? one.instrument === null && one.district === subject : one.instrument === subject));
+    const ofSubject = findings.filter(
+      (one) =>
+        one.rule === fault &&
+        (fault === 'outage' ? one.instrument === null && one.district === subject : one.instrument === subject),
+    );
     for (const { id } of ofSubject) used.add(id);
     const finding = ofSubject.at(-1); // newest first: the one that began with the fault
     rows.set(name, {

@@ -3,10 +3,14 @@ import type { Text } from '../src/texts/text.ts';
 
 export const DEMO = {
   intro: {
-    'zh-CN': '演示:{districts} 个台区、{instruments} 台计量器具、{days} 天真实家庭负荷(每 15 分钟一次),埋入 {faults} 处故障',
+    'zh-CN':
+      '演示:{districts} 个台区、{instruments} 台计量器具、{days} 天真实家庭负荷(每 15 分钟一次),埋入 {faults} 处故障',
     en: 'Demo: {districts} districts, {instruments} instruments, {days} days of real household loads every 15 minutes, {faults} seeded faults',
   },
-  starting: { 'zh-CN': '正在启动服务(内置 PostgreSQL 与 MQTT)…', en: 'starting the service (embedded PostgreSQL and MQTT)…' },
+  starting: {
+    'zh-CN': '正在启动服务(内置 PostgreSQL 与 MQTT)…',
+    en: 'starting the service (embedded PostgreSQL and MQTT)…',
+  },
   started: {
     'zh-CN': '服务已启动:{url}/docs,用户 admin,密码 {password}',
     en: 'the service runs: {url}/docs, user admin, password {password}',

@@ -2,8 +2,8 @@
 import { Command, CommanderError } from 'commander';
 import { speak } from '../src/texts/command.ts';
 import { type Params, pickLanguage, say, type Text } from '../src/texts/text.ts';
-import { DEMO } from './demo-texts.ts';
 import { type Comparison, compare, type FoundFinding, type FoundTask } from './demo-table.ts';
+import { DEMO } from './demo-texts.ts';
 import { type Fleet, fleetOptions, simulateFleet } from './fleet.ts';
 import { LONDON_CREDIT, readLondonProfiles } from './london.ts';
 import { startProgress } from './progress.ts';
@@ -76,7 +76,12 @@ async function run(words: Words): Promise<void> {
 async function provision(service: Service, fleet: Fleet): Promise<void> {
   await service.provision(fleet.instruments, SECRET);
   for (const username of INSPECTORS) {
-    await service.call('POST', '/api/v1/people', { username, password: `${username}-demo-1`, role: 'inspector', region: '220300' });
+    await service.call('POST', '/api/v1/people', {
+      username,
+      password: `${username}-demo-1`,
+      role: 'inspector',
+      region: '220300',
+    });
   }
 }
 
@@ -102,7 +107,9 @@ async function compareWith(service: Service, fleet: Fleet): Promise<Comparison> 
 }
 
 function printComparison({ rows, others, expected, found, tasks }: Comparison, seconds: number): void {
-  const head = [DEMO.injected, DEMO.subject, DEMO.since, DEMO.found, DEMO.task, DEMO.queue].map((text) => say(text, language));
+  const head = [DEMO.injected, DEMO.subject, DEMO.since, DEMO.found, DEMO.task, DEMO.queue].map((text) =>
+    say(text, language),
+  );
   const cells = rows.map(({ fault, subject, fromMs, finding, task, byRules }) => [
     fault,
     subject,
@@ -123,13 +130,19 @@ function printComparison({ rows, others, expected, found, tasks }: Comparison, s
 
 /** Chinese characters take two columns of a terminal. */
 function width(text: string): number {
-  return [...text].reduce((sum, char) => sum + (/[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60]/.test(char) ? 2 : 1), 0);
+  return [...text].reduce(
+    (sum, char) =>
+      sum + (/[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60]/.test(char) ? 2 : 1),
+    0,
+  );
 }
 
 function table(rows: readonly (readonly string[])[]): string {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => width(row[column]!))));
   return rows
-    .map((row) => `  ${row.map((cell, column) => cell + ' '.repeat(widths[column]! - width(cell))).join('  ')}`.trimEnd())
+    .map((row) =>
+      `  ${row.map((cell, column) => cell + ' '.repeat(widths[column]! - width(cell))).join('  ')}`.trimEnd(),
+    )
     .join('\n');
 }
 

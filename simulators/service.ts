@@ -5,8 +5,8 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import type { SimulatedInstrument } from './ledger.ts';
 import { instrumentsCsv } from './folder.ts';
+import type { SimulatedInstrument } from './ledger.ts';
 
 const MAIN = resolve(import.meta.dirname, '../src/main.ts');
 export const ADMIN_PASSWORD = 'a long enough password';
@@ -122,7 +122,10 @@ export class Service {
 
   async signIn(): Promise<void> {
     this.#token = '';
-    const { token } = await this.call<{ token: string }>('POST', '/api/v1/sessions', { username: 'admin', password: ADMIN_PASSWORD });
+    const { token } = await this.call<{ token: string }>('POST', '/api/v1/sessions', {
+      username: 'admin',
+      password: ADMIN_PASSWORD,
+    });
     this.#token = token;
   }
 
@@ -150,7 +153,8 @@ export class Service {
   async metric(name: string): Promise<number> {
     const text = await (await this.request('GET', '/metrics')).text();
     let sum = 0;
-    for (const line of text.split('\n')) if (line.startsWith(`${name} `) || line.startsWith(`${name}{`)) sum += Number(line.split(' ').at(-1));
+    for (const line of text.split('\n'))
+      if (line.startsWith(`${name} `) || line.startsWith(`${name}{`)) sum += Number(line.split(' ').at(-1));
     return sum;
   }
 }

@@ -4,8 +4,8 @@ import { type Logger, pino } from 'pino';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { type DeviceBroker, startAedes } from './broker/aedes.ts';
 import { loadDomain, type Settings } from './config.ts';
-import { refusalNotice } from './ingest/notice.ts';
 import { IngestMetrics } from './ingest/metrics.ts';
+import { refusalNotice } from './ingest/notice.ts';
 import { buildServer } from './inspector/server.ts';
 import { Pipeline } from './pipeline.ts';
 import { conflictFindings } from './rules/conflict.ts';
@@ -173,7 +173,11 @@ async function start(settings: Settings, logger: Logger, onStop: (step: () => Pr
   });
   onStop(() => queue.stop());
   await queue.start();
-  reportTasks(registry, { openFindings: () => findings.openByRule(), tasks: () => tasks.counts(), queue: () => queue.depths() });
+  reportTasks(registry, {
+    openFindings: () => findings.openByRule(),
+    tasks: () => tasks.counts(),
+    queue: () => queue.depths(),
+  });
 
   const http = buildServer({
     ledger,
@@ -214,7 +218,11 @@ async function start(settings: Settings, logger: Logger, onStop: (step: () => Pr
   return { httpPort, mqttPort: broker.port, adminPassword, databaseUrl };
 }
 
-async function embedded(settings: Settings, logger: Logger, onStop: (step: () => Promise<void>) => void): Promise<string> {
+async function embedded(
+  settings: Settings,
+  logger: Logger,
+  onStop: (step: () => Promise<void>) => void,
+): Promise<string> {
   const server = await startEmbeddedPostgres({
     dataDir: settings.dataDir,
     onLog: (line) => logger.debug({ postgres: line }),

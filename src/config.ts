@@ -76,7 +76,8 @@ export const SETTINGS = {
   RETENTION_DAYS: {
     fallback: 800, // two years of evidence and a margin
     expected: '1…3650',
-    parse: (text: string) => (/^\d{1,4}$/.test(text) && Number(text) >= 1 && Number(text) <= 3650 ? Number(text) : undefined),
+    parse: (text: string) =>
+      /^\d{1,4}$/.test(text) && Number(text) >= 1 && Number(text) <= 3650 ? Number(text) : undefined,
   },
   LOG_LEVEL: oneOf(LOG_LEVELS, 'info'),
 } satisfies Record<string, Setting<unknown>>;
@@ -92,7 +93,10 @@ export function loadSettings(env: NodeJS.ProcessEnv, folder = '.'): Settings {
     const parsed = text === undefined ? setting.fallback : setting.parse(text);
     if (text !== undefined && parsed === undefined) {
       const shown = name === 'ADMIN_PASSWORD' || name === 'DATABASE_URL' ? '…' : text;
-      throw new MeterwardenError('invalid_setting', { path: name, params: { value: shown, expected: setting.expected } });
+      throw new MeterwardenError('invalid_setting', {
+        path: name,
+        params: { value: shown, expected: setting.expected },
+      });
     }
     return parsed as (typeof SETTINGS)[N]['fallback'];
   };
@@ -194,7 +198,10 @@ export function parseKinds(raw: unknown): Kinds {
     Object.entries(parsed.data).map(([id, raw]): [string, Kind] => {
       const quantities = new Map<Quantity, KindQuantity>();
       const names = new Map<string, Quantity>();
-      for (const [name, { obis, unit, min, max }] of Object.entries(raw.quantities) as [Quantity, { obis: string[] } & KindQuantity][]) {
+      for (const [name, { obis, unit, min, max }] of Object.entries(raw.quantities) as [
+        Quantity,
+        { obis: string[] } & KindQuantity,
+      ][]) {
         quantities.set(name, { unit, min, max });
         for (const alias of [name, ...obis]) names.set(alias, name);
       }

@@ -1,6 +1,7 @@
 /** The command line. */
-import { createWriteStream } from 'node:fs';
+
 import { once } from 'node:events';
+import { createWriteStream } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { startApp } from './app.ts';
 import { loadDomain, loadSettings, SETTINGS } from './config.ts';
@@ -31,7 +32,8 @@ async function serve(): Promise<void> {
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
   const { httpPort, mqttPort, adminPassword } = app;
-  if (adminPassword) process.stdout.write(`${say(CLI.adminPassword, settings.language, { password: adminPassword })}\n`);
+  if (adminPassword)
+    process.stdout.write(`${say(CLI.adminPassword, settings.language, { password: adminPassword })}\n`);
   process.stdout.write(`${say(CLI.listening, settings.language, { host: settings.host, httpPort, mqttPort })}\n`);
 }
 
@@ -53,14 +55,23 @@ async function runBacktest(fleet: string, options: { out: string; config?: strin
   await new Promise<void>((done, fail) => out.once('error', fail).end(done));
   if (folder.unknownColumns.length > 0) print(CLI.unknownColumns, { columns: folder.unknownColumns.join(', ') });
   const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
-  print(CLI.backtestDone, { readings, instruments: folder.instruments.length, findings: rows.length, out: options.out, seconds });
+  print(CLI.backtestDone, {
+    readings,
+    instruments: folder.instruments.length,
+    findings: rows.length,
+    out: options.out,
+    seconds,
+  });
 }
 
 function buildProgram(): Command {
   const text = (key: Text) => say(key, language);
   const program = speak(new Command('meterwarden'), language).description(text(CLI.program)).usage(text(CLI.usage));
   program.helpCommand('help [command]', text(CLI.helpCommand));
-  speak(program.command('serve'), language).description(text(CLI.serve)).addHelpText('after', settingsHelp()).action(serve);
+  speak(program.command('serve'), language)
+    .description(text(CLI.serve))
+    .addHelpText('after', settingsHelp())
+    .action(serve);
   speak(program.command('backtest'), language)
     .description(text(CLI.backtest))
     .argument('<fleet>', text(CLI.backtestFleet))
@@ -75,7 +86,8 @@ function settingsHelp(): string {
   const lines = Object.entries(SETTINGS).map(([name, { fallback, expected }]) => {
     const about = say(CLI.describe[name as keyof typeof SETTINGS], language);
     const value = name === 'METERWARDEN_CONFIG' ? './config' : fallback;
-    const note = value === undefined ? expected : `${expected}; ${say(CLI.settingDefault, language, { value: String(value) })}`;
+    const note =
+      value === undefined ? expected : `${expected}; ${say(CLI.settingDefault, language, { value: String(value) })}`;
     return `  ${name.padEnd(18)} ${about} (${note})`;
   });
   return `\n${say(CLI.settings, language)}\n${lines.join('\n')}`;
@@ -87,7 +99,8 @@ function print(text: Text, params: Record<string, string | number>): void {
 
 /** A sentence for people; anything unexpected keeps its stack. */
 function explain(error: unknown): string {
-  if (error instanceof MeterwardenError) return error.path ? `${error.path}: ${sayError(error, language)}` : sayError(error, language);
+  if (error instanceof MeterwardenError)
+    return error.path ? `${error.path}: ${sayError(error, language)}` : sayError(error, language);
   if (error instanceof CommanderError) return say(CLI.usageError, language, { problem: error.message });
   const { code, port } = error as { code?: string; port?: number };
   if (code === 'EADDRINUSE' && port !== undefined) {

@@ -72,7 +72,9 @@ export class Pipeline {
 
   /** Milliseconds the oldest waiting message has been waiting for its commit. */
   get stalledMs(): number {
-    return this.#waiting.length === 0 ? 0 : this.#parts.nowMs() - Math.max(this.#lastCommitMs, this.#waiting[0]!.arrivedMs);
+    return this.#waiting.length === 0
+      ? 0
+      : this.#parts.nowMs() - Math.max(this.#lastCommitMs, this.#waiting[0]!.arrivedMs);
   }
 
   /** Findings of a tick or a replay, recorded after all earlier ones. */

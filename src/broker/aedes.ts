@@ -1,6 +1,13 @@
 /** The broker devices connect to, in this process: aedes behind the guards it needs. */
 import { createServer, type Server, type Socket } from 'node:net';
-import { Aedes, type AedesPublishPacket, type Client, type ConnectPacket, type PublishPacket, type Subscription } from 'aedes';
+import {
+  Aedes,
+  type AedesPublishPacket,
+  type Client,
+  type ConnectPacket,
+  type PublishPacket,
+  type Subscription,
+} from 'aedes';
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { Decoded, Message } from '../ingest/decode.ts';
 import type { Outcome, Settle } from '../pipeline.ts';
@@ -105,7 +112,8 @@ export async function startAedes(parts: AedesParts): Promise<DeviceBroker> {
           metrics.refusedConnections.inc();
           return done(Object.assign(new Error('wrong credentials'), { returnCode: WRONG_CREDENTIALS }) as never, false);
         }
-        if (!open.enter(name)) return done(Object.assign(new Error('too many sessions'), { returnCode: 3 }) as never, false);
+        if (!open.enter(name))
+          return done(Object.assign(new Error('too many sessions'), { returnCode: 3 }) as never, false);
         client.conn.once('close', () => open.leave(name));
         const connect = connects.get(client)!;
         if (!connect.clean && !open.mayPersist(name, connect.clientId)) {
@@ -143,7 +151,11 @@ export async function startAedes(parts: AedesParts): Promise<DeviceBroker> {
     ),
     authorizeSubscribe: guard(
       'authorizeSubscribe',
-      (_client: Client, subscription: Subscription, done: (error: Error | null, granted?: Subscription | null) => void) => {
+      (
+        _client: Client,
+        subscription: Subscription,
+        done: (error: Error | null, granted?: Subscription | null) => void,
+      ) => {
         done(null, parts.refusalTopics.has(subscription.topic) ? subscription : null);
       },
       (_client, _subscription, done) => done(null, null),
@@ -282,7 +294,13 @@ class BrokerMetrics {
   }
 
   brokenConnections(error: Error): void {
-    const known = ['overloaded', 'packet too-large', 'packet malformed', 'too many messages in flight', 'keep alive timeout'];
+    const known = [
+      'overloaded',
+      'packet too-large',
+      'packet malformed',
+      'too many messages in flight',
+      'keep alive timeout',
+    ];
     this.#broken.inc({ reason: known.includes(error.message) ? error.message : 'other' });
   }
 }

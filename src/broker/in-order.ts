@@ -56,7 +56,10 @@ export class InOrder {
 
   #spend(): boolean {
     const nowMs = this.#nowMs();
-    this.#tokens = Math.min(this.#rate.burst, this.#tokens + ((nowMs - this.#refilledMs) / 1000) * this.#rate.perSecond);
+    this.#tokens = Math.min(
+      this.#rate.burst,
+      this.#tokens + ((nowMs - this.#refilledMs) / 1000) * this.#rate.perSecond,
+    );
     this.#refilledMs = nowMs;
     if (this.#tokens < 1) return false;
     this.#tokens -= 1;

@@ -65,11 +65,13 @@ export function parseInstrumentLine(
   }
   for (const name of ['id', 'gateway'] as const) {
     if (cell(name).length > MAX_ID_CHARS) return invalid(name, 'too_long', { limit: MAX_ID_CHARS });
-    if (cell(name) !== '' && !ID.test(cell(name))) return invalid(name, 'reserved_characters', { characters: RESERVED });
+    if (cell(name) !== '' && !ID.test(cell(name)))
+      return invalid(name, 'reserved_characters', { characters: RESERVED });
   }
   for (const name of ['id', 'district'] as const) if (cell(name) === '') return invalid(name, 'required');
   const kind = cell('kind');
-  if (!kinds.has(kind)) return { code: 'unknown_kind', path: 'kind', params: { kind, allowed: [...kinds.keys()].join(' | ') } };
+  if (!kinds.has(kind))
+    return { code: 'unknown_kind', path: 'kind', params: { kind, allowed: [...kinds.keys()].join(' | ') } };
   const role = ROLES.find((role) => role === cell('role'));
   if (!role) return invalid('role', 'one_of', { allowed: ROLES.join(' | ') });
   const phase = PHASES.find((phase) => phase === cell('phase'));

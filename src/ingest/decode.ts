@@ -70,7 +70,10 @@ function refused(code: ErrorCode, path: string, params: Refusal['params'], profi
 }
 
 function refusal(code: ErrorCode, path: string, params: Refusal['params'], readings: 0 | 1): Refusal {
-  const shown = Object.entries(params).map(([name, value]) => [name, typeof value === 'string' ? showable(value) : value]);
+  const shown = Object.entries(params).map(([name, value]) => [
+    name,
+    typeof value === 'string' ? showable(value) : value,
+  ]);
   return { code, path: showable(path), params: Object.fromEntries(shown), readings };
 }
 

@@ -22,7 +22,8 @@ type Decode = (payload: unknown, sink: Sink, topicInstrument: string | undefined
 
 /** `{"<instrument>": [{"ts": …, "values": {…}}, …], …}`: ThingsBoard gateway telemetry. */
 const telemetryByInstrument: Decode = (payload, sink) => {
-  if (!isObject(payload)) return sink.refuse('wrong_shape', whole, { expected: '{"<instrument>": [{"ts", "values"}]}' });
+  if (!isObject(payload))
+    return sink.refuse('wrong_shape', whole, { expected: '{"<instrument>": [{"ts", "values"}]}' });
   let seen = 0;
   for (const instrument in payload) {
     const list = payload[instrument];
@@ -62,20 +63,22 @@ function telemetryEntry(entry: unknown, sink: Sink, at: string): void {
 const registers: Decode = (payload, sink, topicInstrument) => {
   const list = Array.isArray(payload) ? payload : [payload];
   if (list.length === 0) return sink.refuse('empty_message', whole);
-  list.forEach((entry: unknown, i) => {
-    const at = Array.isArray(payload) ? `[${i}]` : '';
-    const expected = { expected: '{"ts", "registers": [{"obis", "value", "unit"}]}' };
-    if (!isObject(entry) || !Array.isArray(entry.registers)) return sink.refuse('wrong_shape', () => at, expected);
-    const found: Register[] = [];
-    for (const [j, register] of entry.registers.entries()) {
-      if (!isObject(register) || typeof register.obis !== 'string') {
-        return sink.refuse('wrong_shape', () => `${at}.registers[${j}]`, expected);
-      }
-      found.push({ obis: register.obis, value: register.value, unit: register.unit, quality: register.quality });
-    }
-    sink.registers(topicInstrument, entry.ts ?? null, found, () => at);
-  });
+  for (const [i, entry] of list.entries())
+    registersEntry(entry, sink, topicInstrument, Array.isArray(payload) ? `[${i}]` : '');
 };
+
+function registersEntry(entry: unknown, sink: Sink, topicInstrument: string | undefined, at: string): void {
+  const expected = { expected: '{"ts", "registers": [{"obis", "value", "unit"}]}' };
+  if (!isObject(entry) || !Array.isArray(entry.registers)) return sink.refuse('wrong_shape', () => at, expected);
+  const found: Register[] = [];
+  for (const [i, register] of entry.registers.entries()) {
+    if (!isObject(register) || typeof register.obis !== 'string') {
+      return sink.refuse('wrong_shape', () => `${at}.registers[${i}]`, expected);
+    }
+    found.push({ obis: register.obis, value: register.value, unit: register.unit, quality: register.quality });
+  }
+  sink.registers(topicInstrument, entry.ts ?? null, found, () => at);
+}
 
 export const DECODERS = {
   'telemetry-by-instrument': telemetryByInstrument,

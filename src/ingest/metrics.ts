@@ -17,7 +17,8 @@ export class IngestMetrics {
 
   constructor(registry: Registry) {
     const registers = [registry];
-    const counter = (name: string, help: string) => new Counter({ name: `meterwarden_readings_${name}`, help, registers });
+    const counter = (name: string, help: string) =>
+      new Counter({ name: `meterwarden_readings_${name}`, help, registers });
     this.#received = counter('received_total', 'Readings received, and messages nothing could be read from');
     this.#stored = counter('stored_total', 'Readings stored for the first time');
     this.#duplicates = counter('duplicate_total', 'Readings that were stored already');
@@ -33,8 +34,13 @@ export class IngestMetrics {
       labelNames: ['code'],
       registers,
     });
-    this.#inFlight = new Gauge({ name: 'meterwarden_readings_in_flight', help: 'Readings waiting for their commit', registers });
-    const histogram = (name: string, help: string) => new Histogram({ name, help, buckets: LATENCY_BUCKETS_S, registers });
+    this.#inFlight = new Gauge({
+      name: 'meterwarden_readings_in_flight',
+      help: 'Readings waiting for their commit',
+      registers,
+    });
+    const histogram = (name: string, help: string) =>
+      new Histogram({ name, help, buckets: LATENCY_BUCKETS_S, registers });
     this.#commitSeconds = histogram('meterwarden_commit_seconds', 'Time to store one batch durably');
     this.#ackSeconds = histogram('meterwarden_ack_seconds', 'Time from receipt of a message to its acknowledgement');
   }

@@ -93,7 +93,9 @@ export class RuleState {
     for (const name of names) {
       const [group, index] = name.split('/');
       if (group === 'instruments') this.#changed[Number(index)] = 1;
-      else for (const district of this.#districts.values()) if (groupOf(district.id) === Number(index)) district.changed = true;
+      else
+        for (const district of this.#districts.values())
+          if (groupOf(district.id) === Number(index)) district.changed = true;
     }
   }
 

@@ -87,11 +87,17 @@ export class PostgresLedger {
     this.#onChanged = onChanged;
   }
 
-  static async open(pool: pg.Pool, kinds: Kinds, onChanged: (instrument: Instrument) => void = () => {}): Promise<PostgresLedger> {
+  static async open(
+    pool: pg.Pool,
+    kinds: Kinds,
+    onChanged: (instrument: Instrument) => void = () => {},
+  ): Promise<PostgresLedger> {
     const opened = new PostgresLedger(pool, kinds, onChanged);
     const { rows } = await pool.query<InstrumentRow>(`SELECT ${ROW} FROM instruments ORDER BY key`);
     for (const row of rows) opened.ledger.put(instrumentOf(row));
-    const gateways = await pool.query<{ id: string; secret_salt: Buffer; secret_hash: Buffer }>('SELECT * FROM gateways');
+    const gateways = await pool.query<{ id: string; secret_salt: Buffer; secret_hash: Buffer }>(
+      'SELECT * FROM gateways',
+    );
     for (const { id, secret_salt, secret_hash } of gateways.rows) {
       opened.#credentials.set(id, { salt: secret_salt, hash: secret_hash });
     }
@@ -107,7 +113,9 @@ export class PostgresLedger {
     const client = await this.#pool.connect();
     let finished = false;
     try {
-      await client.query(`CREATE TEMP TABLE staged (line integer PRIMARY KEY, ${COLUMNS.map((name) => `${name} ${TYPES[name] ?? 'text'}`).join(', ')})`);
+      await client.query(
+        `CREATE TEMP TABLE staged (line integer PRIMARY KEY, ${COLUMNS.map((name) => `${name} ${TYPES[name] ?? 'text'}`).join(', ')})`,
+      );
       for await (const lines of intake.batches(body)) await stage(client, lines);
       await client.query('ANALYZE staged');
       const { rows, count } = await inTransaction(client, async () => {
@@ -161,8 +169,14 @@ export class PostgresLedger {
     return { id, created: rows[0]!.created, ...(given === undefined ? { secret } : {}) };
   }
 
-  async listGateways(filter: { cursor?: string | undefined; limit: number }): Promise<{ items: GatewayRecord[]; next?: string }> {
-    const where = new Conditions().add('g.id > ?', filter.cursor === undefined ? undefined : decodeCursor(filter.cursor));
+  async listGateways(filter: {
+    cursor?: string | undefined;
+    limit: number;
+  }): Promise<{ items: GatewayRecord[]; next?: string }> {
+    const where = new Conditions().add(
+      'g.id > ?',
+      filter.cursor === undefined ? undefined : decodeCursor(filter.cursor),
+    );
     const { rows } = await this.#pool.query<GatewayRecord>(
       `SELECT g.id, g.created_at AS "createdAt", g.rotated_at AS "rotatedAt",
               (SELECT count(*)::int FROM instruments i WHERE i.gateway = g.id) AS instruments
@@ -208,7 +222,8 @@ class Intake {
     try {
       for await (const block of lines(body)) {
         for (const line of block) {
-          if (line.number > MAX_LINES) throw new MeterwardenError('invalid_request', { params: { problem: 'too_many_lines', limit: MAX_LINES } });
+          if (line.number > MAX_LINES)
+            throw new MeterwardenError('invalid_request', { params: { problem: 'too_many_lines', limit: MAX_LINES } });
           if (this.columns.length === 0) this.columns = headerColumns(line.cells);
           else batch.push(...this.#take(line));
         }
@@ -235,11 +250,13 @@ class Intake {
   }
 
   #take({ number: line, cells, problem }: Line): [] | [NumberedLine] {
-    if (problem) return this.reject({ line, code: 'invalid_line', path: '', params: { problem, limit: MAX_LINE_CHARS } });
+    if (problem)
+      return this.reject({ line, code: 'invalid_line', path: '', params: { problem, limit: MAX_LINE_CHARS } });
     const parsed = parseInstrumentLine(this.columns, cells, this.#kinds);
     if (isRefusal(parsed)) return this.reject({ line, ...parsed });
     const first = this.#firstLine.get(parsed.id);
-    if (first !== undefined) return this.reject({ line, code: 'duplicate_line', path: 'id', params: { id: parsed.id, first } });
+    if (first !== undefined)
+      return this.reject({ line, code: 'duplicate_line', path: 'id', params: { id: parsed.id, first } });
     this.#firstLine.set(parsed.id, line);
     return [{ ...parsed, line }];
   }
@@ -262,11 +279,16 @@ function headerColumns(header: readonly string[]): InstrumentColumn[] {
 
 async function stage(client: pg.PoolClient, lines: readonly NumberedLine[]): Promise<void> {
   const arrays = COLUMNS.map((_, i) => `$${i + 2}::text[]`);
-  const typed = COLUMNS.map((name) => (name === 'installed_on' ? `nullif(${name}, '')::date` : TYPES[name] ? `${name}::${TYPES[name]}` : name));
+  const typed = COLUMNS.map((name) =>
+    name === 'installed_on' ? `nullif(${name}, '')::date` : TYPES[name] ? `${name}::${TYPES[name]}` : name,
+  );
   await client.query(
     `INSERT INTO staged (line, ${COLUMN_LIST})
      SELECT line, ${typed.join(', ')} FROM unnest($1::int[], ${arrays.join(', ')}) AS input (line, ${COLUMN_LIST})`,
-    [lines.map(({ line }) => line), ...COLUMNS.map((name) => lines.map((line) => String(line[INSTRUMENT_COLUMNS[name]])))],
+    [
+      lines.map(({ line }) => line),
+      ...COLUMNS.map((name) => lines.map((line) => String(line[INSTRUMENT_COLUMNS[name]]))),
+    ],
   );
 }
 
@@ -293,7 +315,8 @@ async function refuseSecondMasters(client: pg.PoolClient, intake: Intake): Promi
     );
     for (const { line, ...params } of rows) intake.reject({ line, code: 'second_master', path: 'role', params });
     if (rows.length === 0) return;
-    if (round === MAX_MASTER_ROUNDS) throw new MeterwardenError('conflict', { path: 'role', params: { problem: 'master_circle' } });
+    if (round === MAX_MASTER_ROUNDS)
+      throw new MeterwardenError('conflict', { path: 'role', params: { problem: 'master_circle' } });
   }
 }
 
@@ -333,7 +356,10 @@ function instrumentOf(row: InstrumentRow): Instrument {
   return { ...(line as unknown as InstrumentLine), key: row.key, state: row.state };
 }
 
-function afterPage<Item extends { readonly id: string }>(items: Item[], limit: number): { items: Item[]; next?: string } {
+function afterPage<Item extends { readonly id: string }>(
+  items: Item[],
+  limit: number,
+): { items: Item[]; next?: string } {
   if (items.length <= limit) return { items };
   const shown = items.slice(0, limit);
   return { items: shown, next: Buffer.from(`after ${shown.at(-1)!.id}`).toString('base64url') };

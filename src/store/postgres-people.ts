@@ -38,7 +38,12 @@ const MAX_TRACKED_FAILURES = 10_000;
 const COST = { N: 2 ** 15, r: 8, p: 3, maxmem: 64 * 1024 * 1024 };
 const UNIQUE_VIOLATION = '23505';
 const RECORD = 'username, role, region, created_at AS "createdAt", disabled_at AS "disabledAt"';
-const derive = promisify(scrypt) as (password: string, salt: Buffer, length: number, options: typeof COST) => Promise<Buffer>;
+const derive = promisify(scrypt) as (
+  password: string,
+  salt: Buffer,
+  length: number,
+  options: typeof COST,
+) => Promise<Buffer>;
 
 export class PostgresPeople {
   readonly #pool: pg.Pool;
@@ -62,7 +67,12 @@ export class PostgresPeople {
     return undefined;
   }
 
-  async signIn(username: string, password: string, address: string, now: Date): Promise<{ token: string; expiresAt: Date }> {
+  async signIn(
+    username: string,
+    password: string,
+    address: string,
+    now: Date,
+  ): Promise<{ token: string; expiresAt: Date }> {
     const source = `${address} ${username}`;
     if (this.#blocked(source, now)) throw new MeterwardenError('rate_limited');
     const { rows } = await this.#pool.query<{ password_hash: string }>(
@@ -133,9 +143,15 @@ export class PostgresPeople {
   }
 
   async #setPassword(username: string, password: string): Promise<void> {
-    const { rows } = await this.#pool.query<{ password_hash: string }>('SELECT password_hash FROM people WHERE username = $1', [username]);
+    const { rows } = await this.#pool.query<{ password_hash: string }>(
+      'SELECT password_hash FROM people WHERE username = $1',
+      [username],
+    );
     if (rows[0] && (await passwordMatches(password, rows[0].password_hash))) return;
-    await this.#pool.query('UPDATE people SET password_hash = $2 WHERE username = $1', [username, await hashPassword(password)]);
+    await this.#pool.query('UPDATE people SET password_hash = $2 WHERE username = $1', [
+      username,
+      await hashPassword(password),
+    ]);
     await this.#pool.query('DELETE FROM sessions WHERE username = $1', [username]);
   }
 

@@ -1,6 +1,7 @@
 /** Readings in PostgreSQL: COPY for what is new by all we know, an upsert for the rest, daily partitions. */
-import { pipeline } from 'node:stream/promises';
+
 import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import { QUANTITIES } from '../fleet/quantity.ts';
@@ -257,7 +258,9 @@ async function findConflicts(client: pg.PoolClient, readings: readonly Reading[]
   return readings.flatMap((refused) => {
     const kept = stored.get(identity(refused));
     if (!kept || sameValues(kept.values, refused.values)) return [];
-    return [{ key: refused.key, tsMs: refused.tsMs, kept: namedValues(kept.values), refused: namedValues(refused.values) }];
+    return [
+      { key: refused.key, tsMs: refused.tsMs, kept: namedValues(kept.values), refused: namedValues(refused.values) },
+    ];
   });
 }
 
@@ -282,7 +285,11 @@ function storedReading(row: StoredRow): StoredReading {
 }
 
 /** Pages of a query too large to hold. */
-async function* cursor<Row extends pg.QueryResultRow>(pool: pg.Pool, sql: string, params: unknown[]): AsyncGenerator<Row[]> {
+async function* cursor<Row extends pg.QueryResultRow>(
+  pool: pg.Pool,
+  sql: string,
+  params: unknown[],
+): AsyncGenerator<Row[]> {
   const client = await pool.connect();
   let finished = false;
   try {

@@ -35,7 +35,9 @@ export async function insertRejections(pool: pg.Pool, rejections: readonly Rejec
 
 /** Keeps the newest `keep` rejections; returns how many were dropped. */
 export async function dropOldRejections(pool: pg.Pool, keep: number): Promise<number> {
-  const { rowCount } = await pool.query('DELETE FROM rejections WHERE id <= (SELECT max(id) FROM rejections) - $1', [keep]);
+  const { rowCount } = await pool.query('DELETE FROM rejections WHERE id <= (SELECT max(id) FROM rejections) - $1', [
+    keep,
+  ]);
   return rowCount ?? 0;
 }
 
@@ -49,7 +51,10 @@ export async function listRejections(
   filter: PageRequest & { client?: string | undefined; code?: string | undefined },
 ): Promise<Page<RejectionRecord>> {
   const limit = pageLimit(filter.limit);
-  const where = new Conditions().add('client = ?', filter.client).add('code = ?', filter.code).before('id', filter.cursor);
+  const where = new Conditions()
+    .add('client = ?', filter.client)
+    .add('code = ?', filter.code)
+    .before('id', filter.cursor);
   const { rows } = await pool.query<RejectionRecord>(
     `SELECT id::text, (extract(epoch FROM at) * 1000)::float8 AS "atMs", client, topic, code, path, params, readings, payload,
             payload_bytes AS "payloadBytes"

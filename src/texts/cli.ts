@@ -14,13 +14,19 @@ export const CLI = {
     en: 'Settings (environment, or meterwarden.yaml in the working folder):',
   },
   settingDefault: { 'zh-CN': '默认 {value}', en: 'default {value}' },
-  backtest: { 'zh-CN': '在表计文件夹的历史读数上离线运行规则', en: 'run the rules over the history of a fleet folder, offline' },
+  backtest: {
+    'zh-CN': '在表计文件夹的历史读数上离线运行规则',
+    en: 'run the rules over the history of a fleet folder, offline',
+  },
   backtestFleet: {
     'zh-CN': '表计文件夹(instruments.csv、readings.csv)',
     en: 'fleet folder (instruments.csv, readings.csv)',
   },
   backtestOut: { 'zh-CN': '写入的 findings.csv', en: 'findings.csv to write' },
-  backtestRules: { 'zh-CN': '规则文件夹,默认随附的 config', en: 'folder with rules.yaml, the shipped config if not given' },
+  backtestRules: {
+    'zh-CN': '规则文件夹,默认随附的 config',
+    en: 'folder with rules.yaml, the shipped config if not given',
+  },
   backtestDone: {
     'zh-CN': '{readings} 条读数,{instruments} 台器具,{findings} 条发现 → {out}({seconds} 秒)',
     en: '{readings} readings of {instruments} instruments, {findings} findings → {out} ({seconds} s)',
@@ -45,10 +51,19 @@ export const CLI = {
     MQTT_PORT: { 'zh-CN': 'MQTT 端口', en: 'MQTT port' },
     HOST: { 'zh-CN': '监听地址', en: 'address to listen on' },
     METERWARDEN_DATA: { 'zh-CN': '数据文件夹', en: 'data folder' },
-    DATABASE_URL: { 'zh-CN': '外部 PostgreSQL(15 或更新),不设则用内置', en: 'external PostgreSQL (15 or newer); embedded if not set' },
-    ADMIN_PASSWORD: { 'zh-CN': 'admin 的密码,不设则首次启动时生成', en: 'password of admin; made up at the first start if not set' },
+    DATABASE_URL: {
+      'zh-CN': '外部 PostgreSQL(15 或更新),不设则用内置',
+      en: 'external PostgreSQL (15 or newer); embedded if not set',
+    },
+    ADMIN_PASSWORD: {
+      'zh-CN': 'admin 的密码,不设则首次启动时生成',
+      en: 'password of admin; made up at the first start if not set',
+    },
     METERWARDEN_LANG: { 'zh-CN': '语言', en: 'language' },
-    METERWARDEN_CONFIG: { 'zh-CN': '器具种类、规则、接入方式、期限的文件夹', en: 'folder of kinds, rules, profiles and deadlines' },
+    METERWARDEN_CONFIG: {
+      'zh-CN': '器具种类、规则、接入方式、期限的文件夹',
+      en: 'folder of kinds, rules, profiles and deadlines',
+    },
     RETENTION_DAYS: { 'zh-CN': '读数保留天数', en: 'days that readings are kept' },
     LOG_LEVEL: { 'zh-CN': '日志级别', en: 'log level' },
   },

@@ -9,9 +9,20 @@ import type { Profile } from '../../src/ingest/profile.ts';
 import type { Settle } from '../../src/pipeline.ts';
 
 const TOPIC = 'v1/gateway/telemetry';
-const profile: Profile = { id: 't', version: 1, topic: TOPIC, decoder: 'telemetry', time: 'ms', refusals: `${TOPIC}/rejected` };
+const profile: Profile = {
+  id: 't',
+  version: 1,
+  topic: TOPIC,
+  decoder: 'telemetry',
+  time: 'ms',
+  refusals: `${TOPIC}/rejected`,
+};
 const stored: Decoded = { readings: [{ key: 1, tsMs: 0, values: [] }], refusals: [], profile };
-const refused: Decoded = { readings: [], refusals: [{ code: 'wrong_shape', path: 'x', params: {}, readings: 1 }], profile };
+const refused: Decoded = {
+  readings: [],
+  refusals: [{ code: 'wrong_shape', path: 'x', params: {}, readings: 1 }],
+  profile,
+};
 
 interface Received {
   message: Message;
@@ -23,7 +34,9 @@ afterEach(async () => {
   for (const { stop } of opened.splice(0).reverse()) await stop();
 });
 
-async function start(parts: Partial<AedesParts> = {}): Promise<{ broker: DeviceBroker; received: Received[]; arrived: (n: number) => Promise<void> }> {
+async function start(
+  parts: Partial<AedesParts> = {},
+): Promise<{ broker: DeviceBroker; received: Received[]; arrived: (n: number) => Promise<void> }> {
   const received: Received[] = [];
   let wake = () => {};
   const broker = await startAedes({
@@ -50,7 +63,14 @@ async function start(parts: Partial<AedesParts> = {}): Promise<{ broker: DeviceB
 }
 
 async function client(broker: DeviceBroker, options: mqtt.IClientOptions = {}): Promise<MqttClient> {
-  const connected = mqtt.connect({ host: '127.0.0.1', port: broker.port, username: 'GW', password: 'GW-secret', reconnectPeriod: 0, ...options });
+  const connected = mqtt.connect({
+    host: '127.0.0.1',
+    port: broker.port,
+    username: 'GW',
+    password: 'GW-secret',
+    reconnectPeriod: 0,
+    ...options,
+  });
   opened.push({ stop: () => connected.endAsync(true) });
   connected.on('error', () => {});
   await new Promise<void>((done, fail) => {
@@ -90,7 +110,10 @@ test('a message that is shed closes the connection without an acknowledgement', 
   const { broker, received, arrived } = await start();
   const gateway = await client(broker);
   const closed = new Promise((done) => gateway.once('close', () => done('closed')));
-  const acked = gateway.publishAsync(TOPIC, 'x', { qos: 1 }).then(() => 'acknowledged', () => 'failed');
+  const acked = gateway.publishAsync(TOPIC, 'x', { qos: 1 }).then(
+    () => 'acknowledged',
+    () => 'failed',
+  );
   await arrived(1);
   received[0]!.settle('shed', stored);
   expect(await Promise.race([closed, acked])).toBe('closed');
@@ -136,7 +159,10 @@ test('nobody may subscribe to the data of others, only to its own refusals', asy
 
 test('a last will is not a reading, and a client id is nobody else’s session', async () => {
   const { broker, received, arrived } = await start();
-  const gateway = await client(broker, { clientId: 'same', will: { topic: TOPIC, payload: Buffer.from('will'), qos: 1, retain: false } });
+  const gateway = await client(broker, {
+    clientId: 'same',
+    will: { topic: TOPIC, payload: Buffer.from('will'), qos: 1, retain: false },
+  });
   const other = await client(broker, { clientId: 'same', username: 'OTHER', password: 'OTHER-secret' });
   expect(gateway.connected).toBe(true);
   gateway.stream.destroy();
@@ -152,9 +178,19 @@ test('a persistent session is resumed', async () => {
   const first = await client(broker, { clientId: 'kept', clean: false });
   await first.subscribeAsync(profile.refusals);
   await first.endAsync();
-  const again = mqtt.connect({ host: '127.0.0.1', port: broker.port, username: 'GW', password: 'GW-secret', clientId: 'kept', clean: false, reconnectPeriod: 0 });
+  const again = mqtt.connect({
+    host: '127.0.0.1',
+    port: broker.port,
+    username: 'GW',
+    password: 'GW-secret',
+    clientId: 'kept',
+    clean: false,
+    reconnectPeriod: 0,
+  });
   opened.push({ stop: () => again.endAsync(true) });
-  const [connack] = await new Promise<[{ sessionPresent: boolean }]>((done) => again.once('connect', (...args) => done(args as never)));
+  const [connack] = await new Promise<[{ sessionPresent: boolean }]>((done) =>
+    again.once('connect', (...args) => done(args as never)),
+  );
   expect(connack.sessionPresent).toBe(true);
 });
 
@@ -168,7 +204,22 @@ test('the seventeenth session of one gateway is refused', async () => {
 test.each([
   ['before CONNECT', Buffer.from([0x30, 0xff, 0xff, 0xff, 0x7f])],
   ['as CONNECT', Buffer.from([0x10, 0xff, 0xff, 0xff, 0x7f])],
-  ['after CONNECT', Buffer.concat([packet.generate({ cmd: 'connect', clientId: 'c', protocolId: 'MQTT', protocolVersion: 4, clean: true, keepalive: 0, username: 'GW', password: Buffer.from('GW-secret') }), Buffer.from([0x30, 0xff, 0xff, 0xff, 0x7f])])],
+  [
+    'after CONNECT',
+    Buffer.concat([
+      packet.generate({
+        cmd: 'connect',
+        clientId: 'c',
+        protocolId: 'MQTT',
+        protocolVersion: 4,
+        clean: true,
+        keepalive: 0,
+        username: 'GW',
+        password: Buffer.from('GW-secret'),
+      }),
+      Buffer.from([0x30, 0xff, 0xff, 0xff, 0x7f]),
+    ]),
+  ],
   ['as nonsense', Buffer.from('GET / HTTP/1.1\r\n\r\n')],
 ])('a huge or foreign packet %s closes the connection', async (_name, bytes) => {
   const { broker } = await start();

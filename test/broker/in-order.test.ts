@@ -4,7 +4,11 @@ import { InOrder } from '../../src/broker/in-order.ts';
 function setup() {
   let nowMs = 0;
   const timers: { atMs: number; run: () => void }[] = [];
-  const answers = new InOrder({ burst: 2, perSecond: 1 }, () => nowMs, (afterMs, run) => timers.push({ atMs: nowMs + afterMs, run }));
+  const answers = new InOrder(
+    { burst: 2, perSecond: 1 },
+    () => nowMs,
+    (afterMs, run) => timers.push({ atMs: nowMs + afterMs, run }),
+  );
   const sent: string[] = [];
   const advance = (ms: number) => {
     nowMs += ms;

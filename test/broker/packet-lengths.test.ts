@@ -20,7 +20,11 @@ test.each([
   ['a publish before connect', packet(0x30, 5), 'malformed'],
   ['a publish within the limit', [...connect(3), ...body(3), ...packet(0x30, 1000), ...body(1000)], 'ok'],
   ['a publish above the limit', [...connect(3), ...body(3), ...packet(0x30, 1001)], 'too-large'],
-  ['a large publish behind small ones', [...connect(0), ...packet(0xc0, 0), ...packet(0xc0, 0), ...packet(0x32, 100_000_000)], 'too-large'],
+  [
+    'a large publish behind small ones',
+    [...connect(0), ...packet(0xc0, 0), ...packet(0xc0, 0), ...packet(0x32, 100_000_000)],
+    'too-large',
+  ],
   ['a length of five bytes', [...connect(0), 0x30, 0x80, 0x80, 0x80, 0x80, 0x01], 'malformed'],
 ])('%s', (_name, bytes, verdict) => {
   expect(new PacketLengths(100, 1000).see(Uint8Array.from(bytes))).toBe(verdict);

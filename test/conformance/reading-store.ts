@@ -34,7 +34,12 @@ export function readingStoreConformance(
 
     test('what was stored reads back exactly, in order of time, half open', async () => {
       const values = { voltage_v: 229.7, current_a: 0.001, active_power_w: -12.5 };
-      const batch = [reading(1, 0, 0.1), reading(1, 15, 123456.78, values), reading(2, 15, 5), reading(1, 30, 123456.79)];
+      const batch = [
+        reading(1, 0, 0.1),
+        reading(1, 15, 123456.78, values),
+        reading(2, 15, 5),
+        reading(1, 30, 123456.79),
+      ];
       expect(await store.append(batch)).toEqual({ stored: 4, duplicates: 0, conflicts: [] });
       expect(await times(1)).toEqual([0, 15, 30]);
       expect(await times(1, 0, 30)).toEqual([0, 15]);
@@ -60,7 +65,9 @@ export function readingStoreConformance(
         { key: 4, tsMs: T0, kept: { active_import_kwh: 10 }, refused: { active_import_kwh: 11 } },
         { key: 4, tsMs: T0 + 15 * MINUTE, kept: { active_import_kwh: 12 }, refused: { active_import_kwh: 13 } },
       ]);
-      expect((await store.range(4, T0, T0 + 16 * MINUTE, 10)).map(({ values }) => values.active_import_kwh)).toEqual([10, 12]);
+      expect((await store.range(4, T0, T0 + 16 * MINUTE, 10)).map(({ values }) => values.active_import_kwh)).toEqual([
+        10, 12,
+      ]);
     });
 
     test('a quantity that was not reported differs from zero', async () => {
@@ -70,7 +77,9 @@ export function readingStoreConformance(
 
     test('late and out-of-order readings are stored', async () => {
       await store.append([reading(6, 60, 4)]);
-      expect(await store.append([reading(6, 30, 2), reading(6, 75, 5), reading(6, 15, 1), reading(6, 45, 3)])).toMatchObject({
+      expect(
+        await store.append([reading(6, 30, 2), reading(6, 75, 5), reading(6, 15, 1), reading(6, 45, 3)]),
+      ).toMatchObject({
         stored: 4,
       });
       expect(await times(6)).toEqual([15, 30, 45, 60, 75]);
@@ -105,14 +114,22 @@ export function readingStoreConformance(
       await store.append([reading(40, 45, 3), reading(41, 15, 1)]);
       await store.append([reading(40, 0, 1)]);
       const latest = await store.latest([40, 41, 42]);
-      expect([...latest].map(([key, { tsMs }]) => [key, (tsMs - T0) / MINUTE])).toEqual([[40, 45], [41, 15]]);
+      expect([...latest].map(([key, { tsMs }]) => [key, (tsMs - T0) / MINUTE])).toEqual([
+        [40, 45],
+        [41, 15],
+      ]);
     });
 
     test('a window of several instruments comes ordered by time, then instrument', async () => {
       await store.append([reading(52, 15, 1), reading(51, 15, 2), reading(51, 0, 1), reading(52, 30, 2)]);
       const rows: [number, number][] = [];
-      for await (const { key, tsMs } of store.window([51, 52], T0, T0 + 30 * MINUTE)) rows.push([key, (tsMs - T0) / MINUTE]);
-      expect(rows).toEqual([[51, 0], [51, 15], [52, 15]]);
+      for await (const { key, tsMs } of store.window([51, 52], T0, T0 + 30 * MINUTE))
+        rows.push([key, (tsMs - T0) / MINUTE]);
+      expect(rows).toEqual([
+        [51, 0],
+        [51, 15],
+        [52, 15],
+      ]);
     });
   });
 }

@@ -1,6 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { readFileSync } from 'node:fs';
 import { parseKinds } from '../../src/config.ts';
 import { namedValues } from '../../src/fleet/reading.ts';
 import { decode } from '../../src/ingest/decode.ts';
@@ -28,7 +28,9 @@ const DEVICE = 'v1/devices/me/telemetry';
 const NATIVE = 'meterwarden/v1/M-1/registers';
 
 function take(payload: unknown, topic = GATEWAY, client = topic === DEVICE ? 'SELF-4' : 'GW-1') {
-  const bytes = Buffer.isBuffer(payload) ? payload : Buffer.from(typeof payload === 'string' ? payload : JSON.stringify(payload));
+  const bytes = Buffer.isBuffer(payload)
+    ? payload
+    : Buffer.from(typeof payload === 'string' ? payload : JSON.stringify(payload));
   const { readings, refusals } = decode({ client, topic, payload: bytes }, context, NOW);
   return {
     readings: readings.map(({ key, tsMs, values }) => [key, tsMs, namedValues(values)]),
@@ -42,27 +44,75 @@ describe('what becomes readings', () => {
     [
       'gateway telemetry of many instruments, names and OBIS codes',
       GATEWAY,
-      { 'M-1': [{ ts: TS, values: { active_import_kwh: 1.25, '1-0:12.7.0': 229.9 } }], 'M-2': [{ ts: TS, values: { '1-0:1.8.0': 7 } }] },
-      [[1, TS, { active_import_kwh: 1.25, voltage_v: 229.9 }], [2, TS, { active_import_kwh: 7 }]],
+      {
+        'M-1': [{ ts: TS, values: { active_import_kwh: 1.25, '1-0:12.7.0': 229.9 } }],
+        'M-2': [{ ts: TS, values: { '1-0:1.8.0': 7 } }],
+      },
+      [
+        [1, TS, { active_import_kwh: 1.25, voltage_v: 229.9 }],
+        [2, TS, { active_import_kwh: 7 }],
+      ],
     ],
-    ['device telemetry with time', DEVICE, { ts: TS, values: { active_import_kwh: 1 } }, [[4, TS, { active_import_kwh: 1 }]]],
+    [
+      'device telemetry with time',
+      DEVICE,
+      { ts: TS, values: { active_import_kwh: 1 } },
+      [[4, TS, { active_import_kwh: 1 }]],
+    ],
     [
       'an array of device telemetry',
       DEVICE,
-      [{ ts: TS, values: { active_import_kwh: 1 } }, { ts: TS + 1, values: { active_import_kwh: 2 } }],
-      [[4, TS, { active_import_kwh: 1 }], [4, TS + 1, { active_import_kwh: 2 }]],
+      [
+        { ts: TS, values: { active_import_kwh: 1 } },
+        { ts: TS + 1, values: { active_import_kwh: 2 } },
+      ],
+      [
+        [4, TS, { active_import_kwh: 1 }],
+        [4, TS + 1, { active_import_kwh: 2 }],
+      ],
     ],
-    ['bare device telemetry is of the time of receipt', DEVICE, { active_import_kwh: 3 }, [[4, NOW, { active_import_kwh: 3 }]]],
-    ['null is not reported', GATEWAY, { 'M-1': [{ ts: TS, values: { active_import_kwh: 1, voltage_v: null } }] }, [[1, TS, { active_import_kwh: 1 }]]],
-    ['time as RFC 3339', GATEWAY, { 'M-1': [{ ts: '2026-03-01T19:59:00+08:00', values: { active_import_kwh: 1 } }] }, [[1, TS, { active_import_kwh: 1 }]]],
-    ['five minutes ahead is still now', GATEWAY, { 'M-1': [{ ts: NOW + 300_000, values: { active_import_kwh: 1 } }] }, [[1, NOW + 300_000, { active_import_kwh: 1 }]]],
+    [
+      'bare device telemetry is of the time of receipt',
+      DEVICE,
+      { active_import_kwh: 3 },
+      [[4, NOW, { active_import_kwh: 3 }]],
+    ],
+    [
+      'null is not reported',
+      GATEWAY,
+      { 'M-1': [{ ts: TS, values: { active_import_kwh: 1, voltage_v: null } }] },
+      [[1, TS, { active_import_kwh: 1 }]],
+    ],
+    [
+      'time as RFC 3339',
+      GATEWAY,
+      { 'M-1': [{ ts: '2026-03-01T19:59:00+08:00', values: { active_import_kwh: 1 } }] },
+      [[1, TS, { active_import_kwh: 1 }]],
+    ],
+    [
+      'five minutes ahead is still now',
+      GATEWAY,
+      { 'M-1': [{ ts: NOW + 300_000, values: { active_import_kwh: 1 } }] },
+      [[1, NOW + 300_000, { active_import_kwh: 1 }]],
+    ],
     [
       'OBIS registers with units',
       NATIVE,
-      { ts: TS, registers: [{ obis: '1-0:1.8.0', value: 1250, unit: 'Wh', quality: 'good' }, { obis: '1-0:12.7.0', value: 230, unit: 'V' }] },
+      {
+        ts: TS,
+        registers: [
+          { obis: '1-0:1.8.0', value: 1250, unit: 'Wh', quality: 'good' },
+          { obis: '1-0:12.7.0', value: 230, unit: 'V' },
+        ],
+      },
       [[1, TS, { active_import_kwh: 1.25, voltage_v: 230 }]],
     ],
-    ['another kind has its own codes', GATEWAY, { 'M-6': [{ ts: TS, values: { '8-0:1.0.0': 12.5 } }] }, [[6, TS, { volume_m3: 12.5 }]]],
+    [
+      'another kind has its own codes',
+      GATEWAY,
+      { 'M-6': [{ ts: TS, values: { '8-0:1.0.0': 12.5 } }] },
+      [[6, TS, { volume_m3: 12.5 }]],
+    ],
   ])('%s', (_name, topic, payload, readings) => {
     expect(take(payload, topic)).toEqual({ readings, refusals: [], kept: [] });
   });
@@ -81,26 +131,91 @@ describe('what is refused, with code and path', () => {
     ['an empty object', GATEWAY, {}, 'empty_message'],
     ['an empty device array', DEVICE, [], 'empty_message'],
     ['a time without values', DEVICE, { ts: TS }, 'wrong_shape'],
-    ['an unknown instrument', GATEWAY, { 'M-99': [{ ts: TS, values: { active_import_kwh: 1 } }] }, 'unknown_instrument M-99[0]'],
-    ['a name from the prototype', GATEWAY, '{"__proto__": [{"ts": 1, "values": {"active_import_kwh": 1}}]}', 'unknown_instrument __proto__[0]'],
-    ["another gateway's instrument", GATEWAY, { 'M-3': [{ ts: TS, values: { active_import_kwh: 1 } }] }, 'not_your_instrument M-3[0]'],
-    ['a retired instrument', GATEWAY, { 'M-5': [{ ts: TS, values: { active_import_kwh: 1 } }] }, 'retired_instrument M-5[0]'],
+    [
+      'an unknown instrument',
+      GATEWAY,
+      { 'M-99': [{ ts: TS, values: { active_import_kwh: 1 } }] },
+      'unknown_instrument M-99[0]',
+    ],
+    [
+      'a name from the prototype',
+      GATEWAY,
+      '{"__proto__": [{"ts": 1, "values": {"active_import_kwh": 1}}]}',
+      'unknown_instrument __proto__[0]',
+    ],
+    [
+      "another gateway's instrument",
+      GATEWAY,
+      { 'M-3': [{ ts: TS, values: { active_import_kwh: 1 } }] },
+      'not_your_instrument M-3[0]',
+    ],
+    [
+      'a retired instrument',
+      GATEWAY,
+      { 'M-5': [{ ts: TS, values: { active_import_kwh: 1 } }] },
+      'retired_instrument M-5[0]',
+    ],
     ['no time', GATEWAY, { 'M-1': [{ values: { active_import_kwh: 1 } }] }, 'missing_timestamp M-1[0].ts'],
     ['a local time', GATEWAY, one('2026-03-01T12:00:00', { active_import_kwh: 1 }), 'invalid_timestamp M-1[0].ts'],
     ['a time beyond all calendars', GATEWAY, one(1e300, { active_import_kwh: 1 }), 'invalid_timestamp M-1[0].ts'],
     ['a time that is true', GATEWAY, one(true, { active_import_kwh: 1 }), 'invalid_timestamp M-1[0].ts'],
     ['the future', GATEWAY, one(NOW + 300_001, { active_import_kwh: 1 }), 'future_timestamp M-1[0].ts'],
-    ['seconds taken for milliseconds', GATEWAY, one(TS / 1000, { active_import_kwh: 1 }), 'ancient_timestamp M-1[0].ts'],
-    ['a negative register', GATEWAY, one(TS, { active_import_kwh: -0.01 }), 'out_of_range M-1[0].values.active_import_kwh'],
-    ['a billion volts', GATEWAY, one(TS, { active_import_kwh: 1, voltage_v: 1e9 }), 'out_of_range M-1[0].values.voltage_v'],
-    ['infinity', GATEWAY, '{"M-1":[{"ts":' + TS + ',"values":{"active_import_kwh":1e999}}]}', 'out_of_range M-1[0].values.active_import_kwh'],
+    [
+      'seconds taken for milliseconds',
+      GATEWAY,
+      one(TS / 1000, { active_import_kwh: 1 }),
+      'ancient_timestamp M-1[0].ts',
+    ],
+    [
+      'a negative register',
+      GATEWAY,
+      one(TS, { active_import_kwh: -0.01 }),
+      'out_of_range M-1[0].values.active_import_kwh',
+    ],
+    [
+      'a billion volts',
+      GATEWAY,
+      one(TS, { active_import_kwh: 1, voltage_v: 1e9 }),
+      'out_of_range M-1[0].values.voltage_v',
+    ],
+    [
+      'infinity',
+      GATEWAY,
+      `{"M-1":[{"ts":${TS},"values":{"active_import_kwh":1e999}}]}`,
+      'out_of_range M-1[0].values.active_import_kwh',
+    ],
     ['text', GATEWAY, one(TS, { active_import_kwh: 'NaN' }), 'not_a_number M-1[0].values.active_import_kwh'],
-    ['a nested value', GATEWAY, one(TS, { active_import_kwh: { a: 1 } }), 'not_a_number M-1[0].values.active_import_kwh'],
-    ['a deep value', GATEWAY, one(TS, { active_import_kwh: JSON.parse(`${'['.repeat(50)}${']'.repeat(50)}`) }), 'too_deep M-1[0].values.active_import_kwh'],
+    [
+      'a nested value',
+      GATEWAY,
+      one(TS, { active_import_kwh: { a: 1 } }),
+      'not_a_number M-1[0].values.active_import_kwh',
+    ],
+    [
+      'a deep value',
+      GATEWAY,
+      one(TS, { active_import_kwh: JSON.parse(`${'['.repeat(50)}${']'.repeat(50)}`) }),
+      'too_deep M-1[0].values.active_import_kwh',
+    ],
     ['nothing reported', GATEWAY, one(TS, { voltage_v: null }), 'no_known_quantity M-1[0]'],
-    ['a unit of something else', NATIVE, { ts: TS, registers: [{ obis: '1-0:1.8.0', value: 1, unit: 'V' }] }, 'wrong_unit .registers[0].unit'],
-    ['a unit from the prototype', NATIVE, { ts: TS, registers: [{ obis: '1-0:1.8.0', value: 1, unit: 'constructor' }] }, 'wrong_unit .registers[0].unit'],
-    ['a value marked bad', NATIVE, { ts: TS, registers: [{ obis: '1-0:1.8.0', value: 1, quality: 'bad' }] }, 'bad_quality .registers[0].quality'],
+    [
+      'a unit of something else',
+      NATIVE,
+      { ts: TS, registers: [{ obis: '1-0:1.8.0', value: 1, unit: 'V' }] },
+      'wrong_unit .registers[0].unit',
+    ],
+    [
+      'a unit from the prototype',
+      NATIVE,
+      { ts: TS, registers: [{ obis: '1-0:1.8.0', value: 1, unit: 'constructor' }] },
+      'wrong_unit .registers[0].unit',
+    ],
+    [
+      'a value marked bad',
+      NATIVE,
+      { ts: TS, registers: [{ obis: '1-0:1.8.0', value: 1, quality: 'bad' }] },
+      'bad_quality .registers[0].quality',
+    ],
     ['registers without a code', NATIVE, { ts: TS, registers: [{ value: 1 }] }, 'wrong_shape .registers[0]'],
   ])('%s', (_name, topic, payload, refusal) => {
     expect(take(payload, topic)).toEqual({ readings: [], refusals: [refusal], kept: [1] });
@@ -129,7 +244,10 @@ describe('what is refused, with code and path', () => {
 
 test('good readings inside a message with bad ones are kept', () => {
   const payload = {
-    'M-1': [{ ts: TS, values: { active_import_kwh: 1 } }, { ts: TS, values: { active_import_kwh: -1 } }],
+    'M-1': [
+      { ts: TS, values: { active_import_kwh: 1 } },
+      { ts: TS, values: { active_import_kwh: -1 } },
+    ],
     'M-3': [{ ts: TS, values: { active_import_kwh: 1 } }],
     'M-2': [{ ts: TS, values: { active_import_kwh: 2 } }],
   };
@@ -148,12 +266,28 @@ test('an unknown quantity beside known ones is a note, and the reading is taken'
 });
 
 test("the samples of ThingsBoard's documentation are understood down to their quantities", () => {
-  const samples = JSON.parse(readFileSync('test/ingest/thingsboard-samples.json', 'utf8')) as { topic: string; payload: unknown; entries: string[] }[];
+  const samples = JSON.parse(readFileSync('test/ingest/thingsboard-samples.json', 'utf8')) as {
+    topic: string;
+    payload: unknown;
+    entries: string[];
+  }[];
   for (const { topic, payload, entries } of samples) {
-    const ledger = ledgerOf({ key: 1, id: 'Device A', gateway: 'GW' }, { key: 2, id: 'Device B', gateway: 'GW' }, { key: 3, id: 'GW' });
+    const ledger = ledgerOf(
+      { key: 1, id: 'Device A', gateway: 'GW' },
+      { key: 2, id: 'Device B', gateway: 'GW' },
+      { key: 3, id: 'GW' },
+    );
     const limits = { ...context.limits, maxAgeMs: Number.MAX_SAFE_INTEGER };
-    const decoded = decode({ client: 'GW', topic, payload: Buffer.from(JSON.stringify(payload)) }, { ...context, ledger, limits }, NOW);
-    expect(decoded.refusals.filter(({ code }) => code === 'no_known_quantity').map(({ path }) => path)).toEqual(entries);
-    expect(new Set(decoded.refusals.map(({ code }) => code))).toEqual(new Set(['unknown_quantity', 'no_known_quantity']));
+    const decoded = decode(
+      { client: 'GW', topic, payload: Buffer.from(JSON.stringify(payload)) },
+      { ...context, ledger, limits },
+      NOW,
+    );
+    expect(decoded.refusals.filter(({ code }) => code === 'no_known_quantity').map(({ path }) => path)).toEqual(
+      entries,
+    );
+    expect(new Set(decoded.refusals.map(({ code }) => code))).toEqual(
+      new Set(['unknown_quantity', 'no_known_quantity']),
+    );
   }
 });

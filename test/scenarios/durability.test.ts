@@ -7,7 +7,7 @@ import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
-import { fleetOptions, type Fleet, simulateFleet } from '../../simulators/fleet.ts';
+import { type Fleet, fleetOptions, simulateFleet } from '../../simulators/fleet.ts';
 import { readLondonProfiles } from '../../simulators/london.ts';
 import { generatedSource, publish } from '../../simulators/publish-mqtt.ts';
 import { Random } from '../../simulators/random.ts';
@@ -31,53 +31,60 @@ afterEach(async () => {
   service = undefined;
 });
 
-test.each(SEEDS)('seed %i: kill -9 of service and PostgreSQL loses and doubles nothing', { timeout: 120_000 }, async (seed) => {
-  const untilMs = Math.floor(Date.now() / PERIOD_MS) * PERIOD_MS - PERIOD_MS;
-  const fleet = simulateFleet(
-    fleetOptions({ seed, districts: 2, metersPerDistrict: 12, days: 3, untilMs, faults: FAULTS }),
-    readLondonProfiles(),
-  );
-  service = await Service.create({ METERWARDEN_CONFIG: CONFIG_DIR });
-  await service.start();
-  await service.signIn();
-  await service.provision(fleet.instruments, SECRET);
+test.each(SEEDS)(
+  'seed %i: kill -9 of service and PostgreSQL loses and doubles nothing',
+  { timeout: 120_000 },
+  async (seed) => {
+    const untilMs = Math.floor(Date.now() / PERIOD_MS) * PERIOD_MS - PERIOD_MS;
+    const fleet = simulateFleet(
+      fleetOptions({ seed, districts: 2, metersPerDistrict: 12, days: 3, untilMs, faults: FAULTS }),
+      readLondonProfiles(),
+    );
+    service = await Service.create({ METERWARDEN_CONFIG: CONFIG_DIR });
+    await service.start();
+    await service.signIn();
+    await service.provision(fleet.instruments, SECRET);
 
-  const random = new Random(seed);
-  const total = fleet.instruments.length * fleet.stepCount;
-  const kills = (['service', 'postgres', 'service'] as const)
-    .map((victim) => ({ victim, atReadings: Math.floor(random.between(0.05, 0.85) * total) }))
-    .sort((a, b) => a.atReadings - b.atReadings);
-  let killing: Promise<void> = Promise.resolve();
-  const stop = new AbortController();
-  const report = await publish(generatedSource(fleet), {
-    url: service.mqttUrl,
-    secret: SECRET,
-    window: 4,
-    readingsPerMessage: 13,
-    minBackoffMs: 50,
-    maxBackoffMs: 500,
-    seed,
-    signal: stop.signal,
-    onProgress: (acknowledged) => {
-      if (kills.length === 0 || acknowledged < kills[0]!.atReadings) return;
-      const { victim } = kills.shift()!;
-      killing = killing.then(() => kill(service!, victim));
-      killing.catch(() => stop.abort()); // it does not come back: no use waiting for acknowledgements
-    },
-  });
-  await killing;
-  expect(kills, 'every kill happened').toEqual([]);
-  expect(report.unacknowledgedMessages).toBe(0);
-  expect(report.rejectedReadings).toBe(0);
-  await service.signIn();
+    const random = new Random(seed);
+    const total = fleet.instruments.length * fleet.stepCount;
+    const kills = (['service', 'postgres', 'service'] as const)
+      .map((victim) => ({ victim, atReadings: Math.floor(random.between(0.05, 0.85) * total) }))
+      .sort((a, b) => a.atReadings - b.atReadings);
+    let killing: Promise<void> = Promise.resolve();
+    const stop = new AbortController();
+    const report = await publish(generatedSource(fleet), {
+      url: service.mqttUrl,
+      secret: SECRET,
+      window: 4,
+      readingsPerMessage: 13,
+      minBackoffMs: 50,
+      maxBackoffMs: 500,
+      seed,
+      signal: stop.signal,
+      onProgress: (acknowledged) => {
+        if (kills.length === 0 || acknowledged < kills[0]!.atReadings) return;
+        const { victim } = kills.shift()!;
+        killing = killing.then(() => kill(service!, victim));
+        killing.catch(() => stop.abort()); // it does not come back: no use waiting for acknowledgements
+      },
+    });
+    await killing;
+    expect(kills, 'every kill happened').toEqual([]);
+    expect(report.unacknowledgedMessages).toBe(0);
+    expect(report.rejectedReadings).toBe(0);
+    await service.signIn();
 
-  await expectReadingsOnce(service, fleet);
-  await expectFindings(service, fleet);
-  const tasks = await service.all<{ cause: string; instrument: string | null; district: string }>('/api/v1/tasks', 'tasks');
-  const subjects = tasks.map(({ cause, instrument, district }) => `${cause} of ${instrument ?? district}`);
-  expect(subjects.length).toBeGreaterThan(0);
-  expect(subjects).toEqual([...new Set(subjects)]);
-});
+    await expectReadingsOnce(service, fleet);
+    await expectFindings(service, fleet);
+    const tasks = await service.all<{ cause: string; instrument: string | null; district: string }>(
+      '/api/v1/tasks',
+      'tasks',
+    );
+    const subjects = tasks.map(({ cause, instrument, district }) => `${cause} of ${instrument ?? district}`);
+    expect(subjects.length).toBeGreaterThan(0);
+    expect(subjects).toEqual([...new Set(subjects)]);
+  },
+);
 
 async function kill(service: Service, victim: 'service' | 'postgres'): Promise<void> {
   if (victim === 'postgres') {
@@ -101,7 +108,9 @@ async function expectReadingsOnce(service: Service, fleet: Fleet): Promise<void>
   for (const { id } of fleet.instruments) {
     const path = `/api/v1/instruments/${id}/readings?from=2000-01-01T00:00:00Z&to=2100-01-01T00:00:00Z&limit=10000`;
     const { readings } = await service.call<{ readings: { ts: string; active_import_kwh?: number }[] }>('GET', path);
-    expect(readings.map(({ ts, active_import_kwh }) => [Date.parse(ts), active_import_kwh])).toEqual(sent.get(id) ?? []);
+    expect(readings.map(({ ts, active_import_kwh }) => [Date.parse(ts), active_import_kwh])).toEqual(
+      sent.get(id) ?? [],
+    );
   }
 }
 
@@ -121,14 +130,18 @@ async function expectFindings(service: Service, fleet: Fleet): Promise<void> {
     rows.map(({ instrument, values }) => ({ key: keyOf.get(instrument)!, tsMs, values: orderedValues(values) })),
   );
   const undisturbed = await backtest(instruments, readings, rules, kinds);
-  const expected = undisturbed.map(({ rule, instrument, district, fromMs, toMs }) => line(rule, instrument || district, fromMs, toMs)).sort();
+  const expected = undisturbed
+    .map(({ rule, instrument, district, fromMs, toMs }) => line(rule, instrument || district, fromMs, toMs))
+    .sort();
   expect(expected.length).toBeGreaterThan(0);
   await expect
     .poll(
       async () => {
         const found = await service.all<FindingRecord>('/api/v1/findings', 'findings');
         return found
-          .map(({ rule, instrument, district, from, to }) => line(rule, instrument ?? district, Date.parse(from), to === null ? null : Date.parse(to)))
+          .map(({ rule, instrument, district, from, to }) =>
+            line(rule, instrument ?? district, Date.parse(from), to === null ? null : Date.parse(to)),
+          )
           .sort();
       },
       { timeout: 30_000, interval: 500 },
@@ -145,7 +158,8 @@ function quickConfig(): string {
   cpSync(resolve(import.meta.dirname, '../../config'), dir, { recursive: true });
   const file = join(dir, 'rules.yaml');
   let rules = readFileSync(file, 'utf8');
-  for (const [name, value] of Object.entries(QUICK)) rules = rules.replace(new RegExp(`(\\n  ${name}: )\\S+`), `$1${value}`);
+  for (const [name, value] of Object.entries(QUICK))
+    rules = rules.replace(new RegExp(`(\\n  ${name}: )\\S+`), `$1${value}`);
   writeFileSync(file, rules);
   return dir;
 }

@@ -6,10 +6,25 @@ import { PostgresLedger } from '../../src/store/postgres-ledger.ts';
 import { type TestDatabase, testDatabase } from '../support/postgres.ts';
 
 const kinds = parseKinds(parse(readFileSync('config/kinds.yaml', 'utf8')));
-const HEADER = 'id,kind,role,district,phase,accuracy_class,manufacturer,model,batch,installed_on,owner,region,nominal_voltage_v,max_current_a,gateway';
+const HEADER =
+  'id,kind,role,district,phase,accuracy_class,manufacturer,model,batch,installed_on,owner,region,nominal_voltage_v,max_current_a,gateway';
 const line = (id: string, given: Partial<Record<string, string>> = {}) => {
-  const values: Record<string, string> = { id, kind: 'electricity', role: 'user', district: 'D1', phase: 'L1', accuracy_class: 'A', region: '220302', nominal_voltage_v: '220', max_current_a: '60', gateway: 'GW1', ...given };
-  return HEADER.split(',').map((name) => values[name] ?? '').join(',');
+  const values: Record<string, string> = {
+    id,
+    kind: 'electricity',
+    role: 'user',
+    district: 'D1',
+    phase: 'L1',
+    accuracy_class: 'A',
+    region: '220302',
+    nominal_voltage_v: '220',
+    max_current_a: '60',
+    gateway: 'GW1',
+    ...given,
+  };
+  return HEADER.split(',')
+    .map((name) => values[name] ?? '')
+    .join(',');
 };
 
 let db: TestDatabase;
@@ -36,7 +51,11 @@ test('created, then unchanged, then updated; keys are dense and stay', async () 
   expect(await importText(file)).toMatchObject({ created: 0, updated: 0, unchanged: 3 });
   expect(changed).toEqual([]);
   const key = ledger.ledger.byId('C')!.key;
-  expect(await importText([HEADER, line('C', { district: 'D2' }), line('D')].join('\n'))).toMatchObject({ created: 1, updated: 1, unchanged: 0 });
+  expect(await importText([HEADER, line('C', { district: 'D2' }), line('D')].join('\n'))).toMatchObject({
+    created: 1,
+    updated: 1,
+    unchanged: 0,
+  });
   expect(ledger.ledger.byId('C')).toMatchObject({ key, district: 'D2' });
   expect(ledger.ledger.ofDistrict('D1').map(({ id }) => id)).toEqual(['A', 'B', 'D']);
   expect([...ledger.ledger.all()].map(({ key }) => key)).toEqual([1, 2, 3, 4]);
@@ -83,22 +102,47 @@ test('one bad line never spoils the rest, and says what is wrong with it', async
 });
 
 test('masters may trade places within one file', async () => {
-  await importText([HEADER, line('M1', { district: 'X1', role: 'master' }), line('M2', { district: 'X2', role: 'master' }), line('U1', { district: 'X1' })].join('\n'));
-  const swapped = [HEADER, line('M1', { district: 'X2', role: 'master' }), line('M2', { district: 'X2' }), line('U1', { district: 'X1', role: 'master' })];
+  await importText(
+    [
+      HEADER,
+      line('M1', { district: 'X1', role: 'master' }),
+      line('M2', { district: 'X2', role: 'master' }),
+      line('U1', { district: 'X1' }),
+    ].join('\n'),
+  );
+  const swapped = [
+    HEADER,
+    line('M1', { district: 'X2', role: 'master' }),
+    line('M2', { district: 'X2' }),
+    line('U1', { district: 'X1', role: 'master' }),
+  ];
   expect(await importText(swapped.join('\n'))).toMatchObject({ updated: 3, rejectedTotal: 0 });
   expect(ledger.ledger.byId('U1')!.role).toBe('master');
 });
 
 test('the master on record wins over a rival of the file, wherever it stands', async () => {
   await importText([HEADER, line('R1', { district: 'Y1', role: 'master' })].join('\n'));
-  const { rejected } = await importText([HEADER, line('R0', { district: 'Y1', role: 'master' }), line('R1', { district: 'Y1', role: 'master', owner: 'x' })].join('\n'));
+  const { rejected } = await importText(
+    [
+      HEADER,
+      line('R0', { district: 'Y1', role: 'master' }),
+      line('R1', { district: 'Y1', role: 'master', owner: 'x' }),
+    ].join('\n'),
+  );
   expect(rejected.map(({ line, params }) => [line, params.master])).toEqual([[2, 'R1']]);
   expect(ledger.ledger.byId('R1')!.owner).toBe('x');
 });
 
 test('a refused master stays, and refuses who counted on its place', async () => {
-  await importText([HEADER, line('C1', { district: 'Z1', role: 'master' }), line('C2', { district: 'Z2', role: 'master' })].join('\n'));
-  const chain = [HEADER, line('C1', { district: 'Z2', role: 'master' }), line('C3', { district: 'Z1', role: 'master' }), line('C4', { district: 'Z3', role: 'master' })];
+  await importText(
+    [HEADER, line('C1', { district: 'Z1', role: 'master' }), line('C2', { district: 'Z2', role: 'master' })].join('\n'),
+  );
+  const chain = [
+    HEADER,
+    line('C1', { district: 'Z2', role: 'master' }),
+    line('C3', { district: 'Z1', role: 'master' }),
+    line('C4', { district: 'Z3', role: 'master' }),
+  ];
   expect((await importText(chain.join('\n'))).rejected.map(({ line }) => line)).toEqual([2, 3]);
   expect(ledger.ledger.byId('C1')!.district).toBe('Z1');
 });
@@ -144,7 +188,9 @@ test('a gateway credential is created, rotated, generated, verified, kept', asyn
   expect(ledger.verifyGateway('GW1', 'first-secret')).toBe(false);
   const reopened = await PostgresLedger.open(db.pool, kinds);
   expect(reopened.verifyGateway('GW1', secret!)).toBe(true);
-  expect((await ledger.listGateways({ limit: 10 })).items).toMatchObject([{ id: 'GW1', instruments: expect.any(Number) }]);
+  expect((await ledger.listGateways({ limit: 10 })).items).toMatchObject([
+    { id: 'GW1', instruments: expect.any(Number) },
+  ]);
 });
 
 test('a city of 100 000 lines', async () => {

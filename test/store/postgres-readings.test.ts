@@ -31,7 +31,11 @@ test('received batches replay as they were committed, even with a clock that sta
   const db = await testDatabase();
   let nowMs = T0 + DAY;
   const store = new PostgresReadings(db.pool, () => nowMs);
-  const at = (key: number, minute: number) => ({ key, tsMs: T0 + minute * 60_000, values: orderedValues({ active_import_kwh: minute }) });
+  const at = (key: number, minute: number) => ({
+    key,
+    tsMs: T0 + minute * 60_000,
+    values: orderedValues({ active_import_kwh: minute }),
+  });
   await store.append([at(2, 15), at(1, 15)]);
   const mark = store.receivedAtUs;
   await store.append([at(1, 45), at(1, 30)]);
@@ -42,8 +46,24 @@ test('received batches replay as they were committed, even with a clock that sta
     for await (const batch of from.receivedSince(sinceUs)) batches.push(batch);
     return batches.map(({ readings }) => readings.map(({ key, tsMs }) => [key, (tsMs - T0) / 60_000]));
   };
-  expect(await replay(0)).toEqual([[[1, 15], [2, 15]], [[1, 30], [1, 45]], [[1, 20]]]);
-  expect(await replay(mark)).toEqual([[[1, 30], [1, 45]], [[1, 20]]]);
+  expect(await replay(0)).toEqual([
+    [
+      [1, 15],
+      [2, 15],
+    ],
+    [
+      [1, 30],
+      [1, 45],
+    ],
+    [[1, 20]],
+  ]);
+  expect(await replay(mark)).toEqual([
+    [
+      [1, 30],
+      [1, 45],
+    ],
+    [[1, 20]],
+  ]);
   const reopened = new PostgresReadings(db.pool, () => nowMs);
   await replay(mark, reopened);
   await reopened.append([at(3, 0)]);
@@ -54,7 +74,9 @@ test('received batches replay as they were committed, even with a clock that sta
 test('whole days before a moment are dropped, the rest stays', async () => {
   const db = await testDatabase();
   const store = new PostgresReadings(db.pool, () => T0 + 10 * DAY);
-  await store.append([0, 1, 2, 3].map((day) => ({ key: 1, tsMs: T0 + day * DAY, values: orderedValues({ active_import_kwh: day }) })));
+  await store.append(
+    [0, 1, 2, 3].map((day) => ({ key: 1, tsMs: T0 + day * DAY, values: orderedValues({ active_import_kwh: day }) })),
+  );
   expect(await store.dropDaysBefore(T0 + 2 * DAY + 1)).toBe(2);
   expect(await store.range(1, 0, T0 + 9 * DAY, 10)).toHaveLength(2);
   await store.append([{ key: 1, tsMs: T0, values: orderedValues({ active_import_kwh: 0 }) }]);
