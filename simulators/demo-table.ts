@@ -31,6 +31,7 @@ export interface ComparedFault {
 }
 
 export interface Comparison {
+  /** Faults for the rules first. */
   readonly rows: readonly ComparedFault[];
   /** Findings that belong to no injected fault. */
   readonly others: readonly FoundFinding[];
@@ -73,8 +74,9 @@ export function compare(
     });
   }
   const judged = [...rows.values()].filter(({ byRules }) => byRules);
+  const measured = [...rows.values()].filter(({ byRules }) => !byRules);
   return {
-    rows: [...rows.values()],
+    rows: [...judged, ...measured],
     others: findings.filter(({ id }) => !used.has(id)),
     expected: judged.length,
     found: judged.filter(({ finding }) => finding).length,

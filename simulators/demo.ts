@@ -48,7 +48,7 @@ async function run(words: Words): Promise<void> {
     untilMs,
   });
   const fleet = simulateFleet(options, readLondonProfiles());
-  const faults = fleet.truth.filter(({ fault }) => fault !== '').length;
+  const faults = compare(fleet, [], []).rows.length;
   print(DEMO.intro, { districts: options.districts, instruments: fleet.instruments.length, days, faults });
   print(DEMO.starting);
   const service = await Service.create({ METERWARDEN_LANG: language });
