@@ -1,6 +1,8 @@
 /** Commands, options and their help, spoken in one language. */
 
-import { Command, type Help, Option } from 'commander';
+import { Command, Option } from 'commander';
+import { speak } from '../src/texts/command.ts';
+import type { Language } from '../src/texts/text.ts';
 import { FLEET_DEFAULTS } from './fleet.ts';
 import type { FleetWords, PublishWords } from './options.ts';
 import { PUBLISH_DEFAULTS } from './publish-mqtt.ts';
@@ -11,15 +13,15 @@ export interface Handlers {
   publish(words: FleetWords & PublishWords & { fleet?: string }): Promise<void>;
 }
 
-export function buildProgram(say: Speaker, handlers: Handlers): Command {
-  const program = speak(new Command('simulate'), say).description(say('program')).usage(say('commandUsage'));
+export function buildProgram(say: Speaker, language: Language, handlers: Handlers): Command {
+  const program = speak(new Command('simulate'), language).description(say('program')).usage(say('commandUsage'));
   program.helpCommand('help [command]', say('helpCommand'));
-  const fleet = speak(program.command('fleet'), say).description(say('fleetCommand'));
+  const fleet = speak(program.command('fleet'), language).description(say('fleetCommand'));
   fleet.requiredOption('--out <dir>', say('out')).option('--gzip', say('gzip'));
   for (const option of generatorOptions(say)) fleet.addOption(option);
   fleet.action(handlers.fleet);
 
-  const publish = speak(program.command('publish'), say).description(say('publishCommand'));
+  const publish = speak(program.command('publish'), language).description(say('publishCommand'));
   const generator = generatorOptions(say);
   publish.addOption(
     new Option('--fleet <dir>', say('fleet')).conflicts(generator.map((option) => option.attributeName())),
@@ -61,31 +63,4 @@ function publishOptions(say: Speaker): Option[] {
     valued(say, '--live <seconds>', 'live', PUBLISH_DEFAULTS.liveMs / 1000),
     valued(say, '--live-every <seconds>', 'liveEvery', PUBLISH_DEFAULTS.liveEveryMs / 1000),
   ];
-}
-
-/** Commander's own words in our language; its error messages are left to the caller. */
-function speak(command: Command, say: Speaker): Command {
-  const titles: Readonly<Record<string, TextKey>> = {
-    'Usage:': 'usageTitle',
-    'Options:': 'optionsTitle',
-    'Commands:': 'commandsTitle',
-  };
-  const help: Partial<Help> = {
-    styleTitle: (title) => (titles[title] ? say(titles[title]) : title),
-    subcommandTerm: (sub) => sub.name(),
-    optionDescription: (option) => optionText(option, say),
-  };
-  return command
-    .usage(say('optionsUsage'))
-    .helpOption('-h, --help', say('help'))
-    .configureHelp(help)
-    .configureOutput({ outputError: () => {} })
-    .exitOverride();
-}
-
-function optionText(option: Option, say: Speaker): string {
-  const notes = [];
-  if (option.defaultValue !== undefined) notes.push(say('defaultValue', { value: String(option.defaultValue) }));
-  if (option.envVar !== undefined) notes.push(say('environment', { name: option.envVar }));
-  return notes.length > 0 ? `${option.description} (${notes.join('; ')})` : option.description;
 }

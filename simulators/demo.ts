@@ -9,7 +9,7 @@ import { LONDON_CREDIT, readLondonProfiles } from './london.ts';
 import { startProgress } from './progress.ts';
 import { generatedSource, publish } from './publish-mqtt.ts';
 import { ADMIN_PASSWORD, Service } from './service.ts';
-import { speaker } from './texts.ts';
+import { speaker, TEXTS } from './texts.ts';
 
 const language = pickLanguage(process.env.METERWARDEN_LANG);
 const PERIOD_MS = 15 * 60_000;
@@ -29,10 +29,10 @@ interface Words {
 
 const program = speak(new Command('demo'), language)
   .description(say(DEMO.program, language))
-  .option('--seed <n>', 'seed', '1')
-  .option('--districts <n>', say({ 'zh-CN': '台区数', en: 'districts' }, language), '4')
-  .option('--meters <n>', say({ 'zh-CN': '每台区用户表数', en: 'user meters per district' }, language), '60')
-  .option('--days <n>', say({ 'zh-CN': '历史天数', en: 'days of history' }, language), '14')
+  .option('--seed <n>', say(TEXTS.seed, language), '1')
+  .option('--districts <n>', say(TEXTS.districts, language), '4')
+  .option('--meters <n>', say(TEXTS.meters, language), '60')
+  .option('--days <n>', say(TEXTS.days, language), '14')
   .option('--stay', say(DEMO.stay, language))
   .action(run);
 

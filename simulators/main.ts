@@ -119,4 +119,4 @@ async function run(program: Command): Promise<void> {
   }
 }
 
-await run(buildProgram(say, { fleet: fleetCommand, publish: publishCommand }));
+await run(buildProgram(say, language, { fleet: fleetCommand, publish: publishCommand }));

@@ -64,13 +64,13 @@ export const SETTINGS = {
   },
   ADMIN_PASSWORD: {
     fallback: undefined as string | undefined,
-    expected: '8…128 characters',
+    expected: '8…128',
     parse: (text: string) => (text.length >= 8 && text.length <= 128 ? text : undefined),
   },
   METERWARDEN_LANG: oneOf(LANGUAGES, pickLanguage(undefined)),
   METERWARDEN_CONFIG: {
     fallback: SHIPPED_CONFIG_DIR,
-    expected: 'a folder with kinds.yaml, rules.yaml, profiles.yaml, tasks.yaml',
+    expected: 'DIR/{kinds,rules,profiles,tasks}.yaml',
     parse: (text: string) => (existsSync(join(text, 'rules.yaml')) ? resolve(text) : undefined),
   },
   RETENTION_DAYS: {
