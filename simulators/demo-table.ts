@@ -63,7 +63,8 @@ export function compare(
         (fault === 'outage' ? one.instrument === null && one.district === subject : one.instrument === subject),
     );
     for (const { id } of ofSubject) used.add(id);
-    const finding = ofSubject.at(-1); // newest first: the one that began with the fault
+    const distanceMs = (one: FoundFinding) => Math.abs(Date.parse(one.from) - (fromMs ?? 0));
+    const [finding] = ofSubject.toSorted((a, b) => distanceMs(a) - distanceMs(b));
     rows.set(name, {
       fault,
       subject,

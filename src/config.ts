@@ -142,14 +142,20 @@ export interface Domain {
   readonly tasks: TaskPolicies;
 }
 
+/** A file the folder lacks is taken from the shipped ones; a folder without rules.yaml is a mistake. */
 export function loadDomain(configDir = SHIPPED_CONFIG_DIR): Domain {
+  if (!existsSync(join(configDir, 'rules.yaml'))) {
+    const { expected } = SETTINGS.METERWARDEN_CONFIG;
+    throw new MeterwardenError('invalid_setting', { path: 'config', params: { value: configDir, expected } });
+  }
   const read = (name: string): unknown => {
     const own = join(configDir, name);
     return readYaml(existsSync(own) ? own : join(SHIPPED_CONFIG_DIR, name));
   };
+  const kinds = parseKinds(read('kinds.yaml'));
   return Object.freeze({
-    kinds: parseKinds(read('kinds.yaml')),
-    rules: parseRules(read('rules.yaml')),
+    kinds,
+    rules: parseRules(read('rules.yaml'), kinds),
     profiles: parseProfiles(read('profiles.yaml')),
     tasks: parseTaskPolicies(read('tasks.yaml')),
   });

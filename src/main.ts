@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { startApp } from './app.ts';
-import { loadDomain, loadSettings, SETTINGS } from './config.ts';
+import { loadDomain, loadSettings, SETTINGS, type Settings } from './config.ts';
 import { MeterwardenError } from './errors.ts';
 import { backtest, FINDINGS_HEADER, findingLine } from './rules/backtest.ts';
 import { openFleetFolder } from './store/fleet-folder.ts';
@@ -19,22 +19,36 @@ const STOP_TIMEOUT_MS = 9_000;
 
 async function serve(): Promise<void> {
   const settings = loadSettings(process.env);
-  const app = await startApp(settings);
+  const starting = startApp(settings);
   let stopping = false;
   const stop = async () => {
     if (stopping) return;
     stopping = true;
     process.stderr.write(`${say(CLI.stopping, settings.language)}\n`);
     setTimeout(() => process.exit(1), STOP_TIMEOUT_MS).unref();
-    await app.stop();
+    const started = await starting.catch(() => undefined);
+    await started?.stop();
     process.exit(0);
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
+  const app = await starting.catch((error) => {
+    throw portTaken(error, settings) ?? error;
+  });
   const { httpPort, mqttPort, adminPassword } = app;
   if (adminPassword)
     process.stdout.write(`${say(CLI.adminPassword, settings.language, { password: adminPassword })}\n`);
   process.stdout.write(`${say(CLI.listening, settings.language, { host: settings.host, httpPort, mqttPort })}\n`);
+}
+
+function portTaken(error: unknown, { httpPort, language }: Settings): Error | undefined {
+  const { code, port } = error as { code?: string; port?: number };
+  if (code !== 'EADDRINUSE' || port === undefined) return undefined;
+  const name = port === httpPort ? 'HTTP_PORT' : 'MQTT_PORT';
+  return new MeterwardenError('invalid_setting', {
+    path: name,
+    params: { value: port, expected: say(CLI.freePort, language) },
+  });
 }
 
 async function runBacktest(fleet: string, options: { out: string; config?: string }): Promise<void> {
@@ -53,6 +67,8 @@ async function runBacktest(fleet: string, options: { out: string; config?: strin
   out.write(`${FINDINGS_HEADER}\n`);
   for (const row of rows) if (!out.write(`${findingLine(row, language)}\n`)) await once(out, 'drain');
   await new Promise<void>((done, fail) => out.once('error', fail).end(done));
+  const { unknownInstrument, impossibleValue } = folder.leftOut;
+  if (unknownInstrument + impossibleValue > 0) print(CLI.leftOut, { unknownInstrument, impossibleValue });
   if (folder.unknownColumns.length > 0) print(CLI.unknownColumns, { columns: folder.unknownColumns.join(', ') });
   const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
   print(CLI.backtestDone, {
@@ -102,11 +118,6 @@ function explain(error: unknown): string {
   if (error instanceof MeterwardenError)
     return error.path ? `${error.path}: ${sayError(error, language)}` : sayError(error, language);
   if (error instanceof CommanderError) return say(CLI.usageError, language, { problem: error.message });
-  const { code, port } = error as { code?: string; port?: number };
-  if (code === 'EADDRINUSE' && port !== undefined) {
-    const name = String(port) === (process.env.HTTP_PORT ?? '8080') ? 'HTTP_PORT' : 'MQTT_PORT';
-    return say(CLI.portTaken, language, { name, port });
-  }
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 

@@ -8,7 +8,7 @@ import type { Reading } from './fleet/reading.ts';
 import { type DecodeContext, type Decoded, decode, type Message, showable } from './ingest/decode.ts';
 import type { IngestMetrics } from './ingest/metrics.ts';
 import type { Rejection } from './store/postgres-rejections.ts';
-import type { Conflict, ReadingStore } from './store/readings.ts';
+import type { AppendResult, Conflict, ReadingStore } from './store/readings.ts';
 
 export interface PipelineParts extends DecodeContext {
   readonly store: ReadingStore;
@@ -35,12 +35,20 @@ interface Unit {
 
 /** Readings in one commit: a few megabytes of rows, some tens of milliseconds of PostgreSQL. */
 const MAX_COMMIT_READINGS = 20_000;
+/** A refusal is a row with an excerpt of its message: as much work as so many readings. */
+const READINGS_PER_REFUSAL = 10;
+/** Commits whose findings wait to be recorded. */
+const MAX_UNRECORDED = 1_000;
+/** Attempts after which a finding the database refuses is given up, so that the others can follow. */
+const MAX_RECORD_ATTEMPTS = 10;
 /** Waiting messages and bytes after which new ones are shed: the device keeps them, we cannot. */
 const MAX_WAITING_MESSAGES = 100_000;
 const MAX_WAITING_BYTES = 256 * 1024 * 1024;
 /** A message not stored by then is shed, long before its client gives the connection up (1.5 × keepalive). */
 const MAX_WAIT_MS = 20_000;
 const RETRY_MS = [50, 200, 500, 1000] as const;
+/** Also a message that has waited long in the queue gets one honest attempt. */
+const MIN_ATTEMPT_MS = 2_000;
 const PAYLOAD_EXCERPT_BYTES = 2048;
 
 export class Pipeline {
@@ -50,11 +58,12 @@ export class Pipeline {
   #committing = false;
   #stopped = false;
   #recorded: Promise<void> = Promise.resolve();
-  #lastCommitMs: number;
+  #unrecorded = 0;
+  #lost = false;
+  #commitOfMs: number | undefined;
 
   constructor(parts: PipelineParts) {
     this.#parts = parts;
-    this.#lastCommitMs = parts.nowMs();
   }
 
   /** Never throws; `settle` is called once, in order of receipt. */
@@ -70,11 +79,10 @@ export class Pipeline {
     if (!this.#committing) void this.#commitAll();
   }
 
-  /** Milliseconds the oldest waiting message has been waiting for its commit. */
+  /** Milliseconds the oldest message that is not stored has been waiting. */
   get stalledMs(): number {
-    return this.#waiting.length === 0
-      ? 0
-      : this.#parts.nowMs() - Math.max(this.#lastCommitMs, this.#waiting[0]!.arrivedMs);
+    const oldestMs = this.#commitOfMs ?? this.#waiting[0]?.arrivedMs;
+    return oldestMs === undefined ? 0 : this.#parts.nowMs() - oldestMs;
   }
 
   /** Findings of a tick or a replay, recorded after all earlier ones. */
@@ -82,9 +90,11 @@ export class Pipeline {
     if (findings.length > 0) this.#record(findings);
   }
 
-  /** Resolves when everything found so far is recorded. */
+  /** Resolves when everything found so far is recorded; rejects when some of it had to be given up. */
   async recorded(): Promise<void> {
     await this.#recorded;
+    if (this.#lost)
+      throw new Error('findings could not be recorded; they are found again from the readings at the next start');
   }
 
   /** Stores and acknowledges what is waiting, then refuses whatever still comes. */
@@ -100,12 +110,14 @@ export class Pipeline {
     await new Promise((done) => setImmediate(done));
     while (this.#waiting.length > 0) {
       const units = this.#take();
+      this.#commitOfMs = units[0]!.arrivedMs;
       try {
         await this.#commit(units);
       } catch (error) {
         this.#parts.onError('commit', error);
         this.#shed(units);
       }
+      this.#commitOfMs = undefined;
     }
     this.#committing = false;
   }
@@ -115,7 +127,7 @@ export class Pipeline {
     let count = 0;
     while (count < this.#waiting.length && (count === 0 || readings < MAX_COMMIT_READINGS)) {
       const unit = this.#waiting[count++]!;
-      readings += unit.decoded.readings.length;
+      readings += unit.decoded.readings.length + READINGS_PER_REFUSAL * unit.decoded.refusals.length;
       this.#waitingBytes -= unit.message.payload.length;
     }
     const units = this.#waiting.slice(0, count);
@@ -124,58 +136,83 @@ export class Pipeline {
   }
 
   async #commit(units: readonly Unit[]): Promise<void> {
-    const { store, reject, metrics, nowMs, evaluate, conflictFindings } = this.#parts;
+    const { store, reject, metrics, nowMs, conflictFindings } = this.#parts;
     const readings = units.flatMap(({ decoded }) => decoded.readings as Reading[]);
     const rejections = units.flatMap(rejectionsOf);
     const startedMs = performance.now();
-    const result = await this.#untilDone(units, () => store.append(readings));
+    // Whatever becomes of the acknowledgements, what is stored goes through the rules.
+    const append = () => store.append(readings).then((result) => this.#judge(readings, result));
+    const result = await this.#untilDone(units, append);
     if (rejections.length > 0) await this.#untilDone(units, () => reject(rejections));
     // A contradiction leaves no trace among the readings, so its finding must be kept before the acknowledgement.
     const conflicts = conflictFindings(result.conflicts);
     if (conflicts.length > 0) await this.#untilDone(units, () => this.#parts.record(conflicts));
     const committedMs = nowMs();
-    this.#lastCommitMs = committedMs;
     metrics.committed(result, rejections, (performance.now() - startedMs) / 1000);
     for (const { settle, decoded, arrivedMs } of units) {
       metrics.acknowledged((committedMs - arrivedMs) / 1000);
       settle('accepted', decoded);
     }
+  }
+
+  #judge(readings: readonly Reading[], result: AppendResult): AppendResult {
     try {
-      this.found(evaluate(readings, committedMs));
+      this.found(this.#parts.evaluate(readings, this.#parts.nowMs()));
     } catch (error) {
       this.#parts.onError('rules', error);
     }
+    return result;
   }
 
   /** Tries again while the oldest of these messages can still wait; the store makes repetition harmless. */
   async #untilDone<T>(units: readonly Unit[], work: () => Promise<T>): Promise<T> {
     for (let attempt = 0; ; attempt++) {
+      const leftMs = MAX_WAIT_MS - (this.#parts.nowMs() - units[0]!.arrivedMs);
       try {
-        return await work();
+        return await within(Math.max(leftMs, MIN_ATTEMPT_MS), work());
       } catch (error) {
-        if (this.#parts.nowMs() - units[0]!.arrivedMs > MAX_WAIT_MS) throw error;
+        if (leftMs <= 0) throw error;
         this.#parts.onError('store', error);
-        await new Promise((done) => setTimeout(done, RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)]));
+        await pause(attempt);
       }
     }
   }
 
   #record(findings: readonly Finding[]): void {
-    this.#recorded = this.#recorded.then(async () => {
-      for (let attempt = 0; ; attempt++) {
-        try {
-          return await this.#parts.record(findings);
-        } catch (error) {
-          this.#parts.onError('record', error);
-          if (this.#stopped && attempt > RETRY_MS.length) return; // replayed from the readings at the next start
-          await new Promise((done) => setTimeout(done, RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)]));
+    this.#unrecorded++;
+    this.#recorded = this.#recorded
+      .then(() => this.#recordUntilDone(findings))
+      .finally(() => {
+        this.#unrecorded--;
+      });
+  }
+
+  async #recordUntilDone(findings: readonly Finding[]): Promise<void> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await this.#parts.record(findings);
+      } catch (error) {
+        this.#parts.onError('record', error);
+        if (this.#stopped && attempt > RETRY_MS.length) {
+          this.#lost = true;
+          return;
         }
+        if (attempt >= MAX_RECORD_ATTEMPTS && isRefusedByDatabase(error)) {
+          if (findings.length === 1) return this.#parts.onError('finding given up', findings[0]);
+          for (const finding of findings) await this.#recordUntilDone([finding]);
+          return;
+        }
+        await pause(attempt);
       }
-    });
+    }
   }
 
   #overloaded(): boolean {
-    return this.#waiting.length >= MAX_WAITING_MESSAGES || this.#waitingBytes >= MAX_WAITING_BYTES;
+    return (
+      this.#waiting.length >= MAX_WAITING_MESSAGES ||
+      this.#waitingBytes >= MAX_WAITING_BYTES ||
+      this.#unrecorded >= MAX_UNRECORDED
+    );
   }
 
   #shed(units: readonly Unit[]): void {
@@ -184,6 +221,28 @@ export class Pipeline {
       settle('shed', decoded);
     }
   }
+}
+
+async function pause(attempt: number): Promise<void> {
+  await new Promise((done) => setTimeout(done, RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)]));
+}
+
+/** A database that hangs must not hold messages longer than one that refuses. */
+async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<never>((_, fail) => {
+    timer = setTimeout(() => fail(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
+  });
+  try {
+    return await Promise.race([work, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** SQLSTATE classes 22 and 23, data exception and integrity violation: trying again will not help. */
+function isRefusedByDatabase(error: unknown): boolean {
+  return /^2[23]/.test(String((error as { code?: unknown }).code ?? ''));
 }
 
 function rejectionsOf({ message, decoded, arrivedMs }: Unit): Rejection[] {

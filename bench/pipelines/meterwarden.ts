@@ -17,7 +17,7 @@ const ENTRY = join(REPOSITORY, 'src', 'main.ts');
 const ADMIN_PASSWORD = 'bench-admin-password';
 const READY_TIMEOUT_MS = 60_000;
 const READY_POLL_MS = 100;
-/** Secrets are hashed with a slow function on purpose: a few at once keep both cores busy. */
+/** Requests at once: a few keep both cores busy. */
 const SECRETS_AT_ONCE = 8;
 const LOG_LINES_KEPT = 40;
 const PAGE_LIMIT = 1000;

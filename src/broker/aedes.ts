@@ -112,6 +112,8 @@ export async function startAedes(parts: AedesParts): Promise<DeviceBroker> {
           metrics.refusedConnections.inc();
           return done(Object.assign(new Error('wrong credentials'), { returnCode: WRONG_CREDENTIALS }) as never, false);
         }
+        // A connection that ended meanwhile would never give its session back.
+        if (client.closed || client.conn.destroyed) return done(new Error('gone') as never, false);
         if (!open.enter(name))
           return done(Object.assign(new Error('too many sessions'), { returnCode: 3 }) as never, false);
         client.conn.once('close', () => open.leave(name));

@@ -1,6 +1,7 @@
 /**
  * Answers of one connection leave in the order of its messages, and answers to wholly refused messages no faster than a
- * given rate: a client that sends nothing but nonsense is slowed down, because it is not read on before it is answered.
+ * given rate: a client that sends nothing but nonsense is slowed down, because aedes reads its socket on only when what it
+ * has read is answered.
  */
 export interface RefusalRate {
   /** Refused messages answered at once. */

@@ -19,8 +19,8 @@ export interface Refusal {
   readonly code: ErrorCode;
   readonly path: string;
   readonly params: Readonly<Record<string, string | number>>;
-  /** Readings it kept out: 1, or 0 when it is only a note on a reading that was taken. */
-  readonly readings: 0 | 1;
+  /** Readings it kept out: 1; more where many of one code were counted together; 0 = a note on a reading that was taken. */
+  readonly readings: number;
 }
 
 export interface Decoded {
@@ -69,7 +69,7 @@ function refused(code: ErrorCode, path: string, params: Refusal['params'], profi
   return { readings: [], refusals: [refusal(code, path, params, 1)], profile };
 }
 
-function refusal(code: ErrorCode, path: string, params: Refusal['params'], readings: 0 | 1): Refusal {
+function refusal(code: ErrorCode, path: string, params: Refusal['params'], readings: number): Refusal {
   const shown = Object.entries(params).map(([name, value]) => [
     name,
     typeof value === 'string' ? showable(value) : value,
@@ -84,9 +84,13 @@ export function showable(text: string): string {
   return text.slice(0, MAX_SHOWN_CHARS).replaceAll('\0', '\uFFFD').toWellFormed();
 }
 
+/** A message can hold a hundred thousand wrong values; so many are listed one by one, further ones counted by code. */
+const MAX_LISTED_REFUSALS = 100;
+
 class Collector implements Sink {
   readonly readings: Reading[] = [];
-  readonly refusals: Refusal[] = [];
+  readonly #listed: Refusal[] = [];
+  readonly #counted = new Map<string, { -readonly [K in keyof Refusal]: Refusal[K] }>();
   readonly #client: string;
   readonly #context: DecodeContext;
   readonly #profile: Profile;
@@ -150,11 +154,26 @@ class Collector implements Sink {
   }
 
   refuse(code: ErrorCode, path: Path, params: Refusal['params'] = {}): void {
-    this.refusals.push(refusal(code, path(), params, 1));
+    this.#keep(code, path, params, 1);
   }
 
   #note(code: ErrorCode, path: Path, params: Refusal['params']): void {
-    this.refusals.push(refusal(code, path(), params, 0));
+    this.#keep(code, path, params, 0);
+  }
+
+  get refusals(): readonly Refusal[] {
+    return [...this.#listed, ...this.#counted.values()];
+  }
+
+  #keep(code: ErrorCode, path: Path, params: Refusal['params'], readings: 0 | 1): void {
+    if (this.#listed.length < MAX_LISTED_REFUSALS) {
+      this.#listed.push(refusal(code, path(), params, readings));
+      return;
+    }
+    const name = `${code} ${readings}`;
+    const counted = this.#counted.get(name);
+    if (counted) counted.readings += readings;
+    else this.#counted.set(name, refusal(code, path(), params, readings));
   }
 
   #instrument(id: string | undefined, path: Path): Instrument | undefined {

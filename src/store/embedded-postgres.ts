@@ -8,6 +8,8 @@ import {
   existsSync,
   mkdirSync,
   readFileSync,
+  readlinkSync,
+  realpathSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -43,7 +45,10 @@ const DATABASE = 'meterwarden';
 const STAGING_DIR = '/var/lib/meterwarden';
 const START_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 8_000;
-const RESTART_DELAY_MS = 250;
+/** A server that cannot start is tried ever more seldom. */
+const RESTART_DELAYS_MS = [250, 500, 1_000, 2_000, 5_000] as const;
+/** Having run this long it counts as started. */
+const STARTED_AFTER_MS = 10_000;
 
 /** Sized for a small machine: the ingest path writes long sequential runs and wants few checkpoints. */
 const SETTINGS: Readonly<Record<string, string>> = {
@@ -96,6 +101,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
 class Supervised {
   #child: ChildProcess | undefined;
   #stopping = false;
+  #failures = 0;
   readonly #binaries: string;
   readonly #clusterDir: string;
   readonly #port: number;
@@ -127,6 +133,7 @@ class Supervised {
       { ...ids(this.#owner), detached: true, stdio: ['ignore', 'ignore', 'pipe'] },
     );
     this.#child = child;
+    const startedMs = performance.now();
     child.stderr?.on('data', (chunk: Buffer) => {
       for (const line of chunk.toString('utf8').split('\n')) if (line.trim()) this.#options.onLog(line);
     });
@@ -136,9 +143,11 @@ class Supervised {
       this.#child = undefined;
       if (this.#stopping) return;
       (this.#options.onNote ?? this.#options.onLog)(`postgres ended (${signal ?? code}); starting it again`);
+      if (performance.now() - startedMs > STARTED_AFTER_MS) this.#failures = 0;
+      const delayMs = RESTART_DELAYS_MS[Math.min(this.#failures++, RESTART_DELAYS_MS.length - 1)];
       setTimeout(() => {
         if (!this.#stopping) this.spawn();
-      }, RESTART_DELAY_MS);
+      }, delayMs);
     });
   }
 
@@ -256,32 +265,46 @@ function initialise(binaries: string, clusterDir: string, password: string, owne
   }
 }
 
-/** After a crash of the service its server may still run, or have left a lock file naming a process of another program. */
+/**
+ * After a crash of the service its server may still run, or its lock file may name a process of another program by now, at
+ * which PostgreSQL would refuse to start. A lock of nobody is left to PostgreSQL: it knows whether other processes of that
+ * server still hold the data.
+ */
 async function stopLeftover(clusterDir: string, onNote: (note: string) => void): Promise<void> {
   const lock = join(clusterDir, 'postmaster.pid');
   if (!existsSync(lock)) return;
   const pid = Number(readFileSync(lock, 'utf8').split('\n')[0]);
-  if (!isPostgres(pid)) {
-    onNote(`removing the stale lock file ${lock}`);
+  if (!isAlive(pid)) return;
+  if (!isServerOf(pid, clusterDir)) {
+    onNote(`process ${pid} is no PostgreSQL server of ${clusterDir}: removing the stale lock file`);
     rmSync(lock, { force: true });
     return;
   }
   onNote(`stopping the postgres server ${pid} that an earlier run left behind`);
   process.kill(pid, 'SIGINT');
-  for (let waitedMs = 0; isPostgres(pid); waitedMs += 50) {
+  for (let waitedMs = 0; isAlive(pid); waitedMs += 50) {
     if (waitedMs === STOP_TIMEOUT_MS) process.kill(pid, 'SIGQUIT');
     if (waitedMs > 2 * STOP_TIMEOUT_MS) throw new Error(`the postgres server ${pid} does not stop`);
     await delay(50);
   }
 }
 
-function isPostgres(pid: number): boolean {
+function isAlive(pid: number): boolean {
   if (!Number.isInteger(pid) || pid <= 0) return false;
   try {
     process.kill(pid, 0);
     if (platform() !== 'linux') return true;
-    const [, state] = /\) (\w) /.exec(readFileSync(`/proc/${pid}/stat`, 'utf8')) ?? [];
-    return state !== 'Z' && readFileSync(`/proc/${pid}/comm`, 'utf8').startsWith('postgres');
+    return /\) Z /.exec(readFileSync(`/proc/${pid}/stat`, 'utf8')) === null; // a zombie holds nothing
+  } catch (error) {
+    return (error as { code?: string }).code === 'EPERM';
+  }
+}
+
+/** A PostgreSQL server works in its data folder; where that cannot be seen, a living process is taken for it. */
+function isServerOf(pid: number, clusterDir: string): boolean {
+  if (platform() !== 'linux') return true;
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`) === realpathSync(clusterDir);
   } catch {
     return false;
   }

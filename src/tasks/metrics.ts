@@ -1,4 +1,7 @@
-/** Findings, tasks and queues as gauges, read when somebody asks. */
+/**
+ * Findings, tasks and queues as gauges, read when somebody asks. Without a database they are absent, and the other metrics
+ * are there all the more.
+ */
 import { Gauge, type Registry } from 'prom-client';
 import type { TaskKind, TaskState } from '../fleet/task.ts';
 import type { QueueDepths } from './bullmq.ts';
@@ -17,8 +20,9 @@ export function reportTasks(registry: Registry, counts: TaskCounts): void {
     labelNames: ['rule'],
     registers,
     async collect() {
+      const byRule = await counts.openFindings().catch(() => new Map<string, number>());
       this.reset();
-      for (const [rule, count] of await counts.openFindings()) this.set({ rule }, count);
+      for (const [rule, count] of byRule) this.set({ rule }, count);
     },
   });
   new Gauge({
@@ -27,8 +31,9 @@ export function reportTasks(registry: Registry, counts: TaskCounts): void {
     labelNames: ['kind', 'state'],
     registers,
     async collect() {
+      const byKind = await counts.tasks().catch(() => []);
       this.reset();
-      for (const { kind, state, count } of await counts.tasks()) this.set({ kind, state }, count);
+      for (const { kind, state, count } of byKind) this.set({ kind, state }, count);
     },
   });
   new Gauge({
@@ -37,7 +42,9 @@ export function reportTasks(registry: Registry, counts: TaskCounts): void {
     labelNames: ['state'],
     registers,
     async collect() {
-      for (const [state, count] of Object.entries(await counts.queue())) this.set({ state }, count);
+      const depths = await counts.queue().catch(() => ({}));
+      this.reset();
+      for (const [state, count] of Object.entries(depths)) this.set({ state }, count);
     },
   });
 }

@@ -41,9 +41,10 @@ export const CLI = {
     en: 'First start: the password of admin is {password} (shown this once)',
   },
   stopping: { 'zh-CN': '正在停止…', en: 'stopping…' },
-  portTaken: {
-    'zh-CN': '{name}:端口 {port} 已被占用,请换一个',
-    en: '{name}: port {port} is taken; choose another',
+  freePort: { 'zh-CN': '未被占用的端口', en: 'a port that is not taken' },
+  leftOut: {
+    'zh-CN': '未计入的读数:台账中没有该器具 {unknownInstrument} 条,数值不可能 {impossibleValue} 条',
+    en: 'readings left out: {unknownInstrument} of instruments that are not in the ledger, {impossibleValue} with impossible values',
   },
   usageError: { 'zh-CN': '命令行有误:{problem}(见 --help)', en: 'usage: {problem} (see --help)' },
   describe: {
