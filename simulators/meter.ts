@@ -61,10 +61,10 @@ export class Meter {
     return roundTo(trueV * (1 + this.#errors.voltageGainPct[phase]! / 100), 10);
   }
 
-  /** Above this an increment is a runaway: √3·U·Imax·Δt·1.2. */
+  /** Above this an increment is a runaway: √3·U·Imax·Δt·1.2, with U between lines, which is √3 times that to neutral. */
   #limitKwh(hours: number): number {
-    const { nominalVoltageV, maxCurrentA } = this.#instrument;
-    return (Math.sqrt(3) * nominalVoltageV * maxCurrentA * hours * 1.2) / 1000;
+    const { nominalVoltageV, maxCurrentA, phase } = this.#instrument;
+    return ((phase === 'L123' ? 3 : Math.sqrt(3)) * nominalVoltageV * maxCurrentA * hours * 1.2) / 1000;
   }
 }
 
