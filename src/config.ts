@@ -126,7 +126,7 @@ function settingsFile(path: string): Map<string, string> {
       if (!Object.hasOwn(SETTINGS, name)) {
         throw new MeterwardenError('invalid_setting', {
           path: name,
-          params: { value: String(value), expected: nearest(name, Object.keys(SETTINGS)) },
+          params: { value: name, expected: nearest(name, Object.keys(SETTINGS)) },
         });
       }
       return [name, String(value)];
