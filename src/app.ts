@@ -192,6 +192,7 @@ async function start(settings: Settings, logger: Logger, onStop: (step: () => Pr
         wake();
       }),
     kinds: domain.kinds,
+    language: settings.language,
     rules: domain.rules.rules,
     registry,
     health: () => ({ process: true }),

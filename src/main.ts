@@ -1,7 +1,6 @@
 /** The command line. */
 
-import { once } from 'node:events';
-import { createWriteStream } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { Command, CommanderError } from 'commander';
 import { startApp } from './app.ts';
 import { loadDomain, loadSettings, SETTINGS, type Settings } from './config.ts';
@@ -63,10 +62,15 @@ async function runBacktest(fleet: string, options: { out: string; config?: strin
     }
   }
   const rows = await backtest(folder.instruments, counted(), domain.rules, domain.kinds);
-  const out = createWriteStream(options.out);
-  out.write(`${FINDINGS_HEADER}\n`);
-  for (const row of rows) if (!out.write(`${findingLine(row, language)}\n`)) await once(out, 'drain');
-  await new Promise<void>((done, fail) => out.once('error', fail).end(done));
+  const lines = [FINDINGS_HEADER, ...rows.map((row) => findingLine(row, language))];
+  try {
+    await writeFile(options.out, `${lines.join('\n')}\n`);
+  } catch (error) {
+    throw new MeterwardenError('invalid_setting', {
+      path: '--out',
+      params: { value: options.out, expected: (error as Error).message },
+    });
+  }
   const { unknownInstrument, impossibleValue } = folder.leftOut;
   if (unknownInstrument + impossibleValue > 0) print(CLI.leftOut, { unknownInstrument, impossibleValue });
   if (folder.unknownColumns.length > 0) print(CLI.unknownColumns, { columns: folder.unknownColumns.join(', ') });

@@ -50,6 +50,8 @@ const RETRY_MS = [50, 200, 500, 1000] as const;
 /** Also a message that has waited long in the queue gets one honest attempt. */
 const MIN_ATTEMPT_MS = 2_000;
 const PAYLOAD_EXCERPT_BYTES = 2048;
+/** Notes kept on record once per client and name; further names are only counted. */
+const MAX_NOTES = 10_000;
 
 export class Pipeline {
   readonly #parts: PipelineParts;
@@ -58,6 +60,7 @@ export class Pipeline {
   #committing = false;
   #stopped = false;
   #recorded: Promise<void> = Promise.resolve();
+  readonly #notes = new Set<string>();
   #unrecorded = 0;
   #lost = false;
   #commitOfMs: number | undefined;
@@ -138,7 +141,8 @@ export class Pipeline {
   async #commit(units: readonly Unit[]): Promise<void> {
     const { store, reject, metrics, nowMs, conflictFindings } = this.#parts;
     const readings = units.flatMap(({ decoded }) => decoded.readings as Reading[]);
-    const rejections = units.flatMap(rejectionsOf);
+    const rejections = units.flatMap((unit) => rejectionsOf(unit).filter((rejection) => this.#isNew(rejection)));
+    const refusals = units.flatMap(({ decoded }) => decoded.refusals);
     const startedMs = performance.now();
     // Whatever becomes of the acknowledgements, what is stored goes through the rules.
     const append = () => store.append(readings).then((result) => this.#judge(readings, result));
@@ -148,11 +152,20 @@ export class Pipeline {
     const conflicts = conflictFindings(result.conflicts);
     if (conflicts.length > 0) await this.#untilDone(units, () => this.#parts.record(conflicts));
     const committedMs = nowMs();
-    metrics.committed(result, rejections, (performance.now() - startedMs) / 1000);
+    metrics.committed(result, refusals, (performance.now() - startedMs) / 1000);
     for (const { settle, decoded, arrivedMs } of units) {
       metrics.acknowledged((committedMs - arrivedMs) / 1000);
       settle('accepted', decoded);
     }
+  }
+
+  /** A refusal always is; a note is when this client has not had it before: gateways send the same extra keys for ever. */
+  #isNew({ readings, client, code, params }: Rejection): boolean {
+    if (readings > 0) return true;
+    const note = `${client} ${code} ${params.name ?? ''}`;
+    if (this.#notes.has(note) || this.#notes.size >= MAX_NOTES) return false;
+    this.#notes.add(note);
+    return true;
   }
 
   #judge(readings: readonly Reading[], result: AppendResult): AppendResult {

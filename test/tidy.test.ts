@@ -248,7 +248,9 @@ describe('names and sizes', () => {
   });
 
   it('no code is typed any', () => {
-    const loose = SRC.filter(({ code }) => /[:<|,]\s*any\b(?!\()|\bas any\b|\bany\[\]/.test(code)).map(({ path }) => path);
+    const loose = SRC.filter(({ code }) => /[:<|,]\s*any\b(?!\()|\bas any\b|\bany\[\]/.test(code)).map(
+      ({ path }) => path,
+    );
     expect(loose).toEqual([]);
     const silenced = SRC.filter(({ text }) => /@ts-(ignore|nocheck|expect-error)|noExplicitAny/.test(text));
     expect(silenced.map(({ path }) => path)).toEqual([]);

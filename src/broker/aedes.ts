@@ -11,7 +11,7 @@ import {
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { Decoded, Message } from '../ingest/decode.ts';
 import type { Outcome, Settle } from '../pipeline.ts';
-import { InOrder } from './in-order.ts';
+import { InOrder, RefusalBudget } from './in-order.ts';
 import { PacketLengths } from './packet-lengths.ts';
 
 export interface AedesParts {
@@ -47,11 +47,14 @@ const MAX_SESSIONS_PER_CLIENT = 16;
 /** Messages of one connection waiting for their answer: more than any sane window, less than harm. */
 const MAX_IN_FLIGHT = 4096;
 const REFUSAL_RATE = { burst: 100, perSecond: 10 };
-/** Wrong secrets from one address within a minute, after which it is refused unheard. */
+/** Wrong secrets for one name from one address within a minute, after which that name is refused unheard. */
 const MAX_FAILURES_PER_MINUTE = 60;
-const MAX_TRACKED_ADDRESSES = 10_000;
+/** The same over all names: many gateways may share an address, and one of them may be set up wrongly. */
+const MAX_FAILURES_PER_ADDRESS = 2_000;
+const MAX_TRACKED_SOURCES = 20_000;
 const TCP_KEEPALIVE_MS = 60_000;
 const WRONG_CREDENTIALS = 4;
+const NOTHING = Buffer.alloc(0);
 
 /** Telemetry goes to the pipeline and nowhere else: it is neither retained nor distributed to subscribers. */
 class TelemetryBroker extends Aedes {
@@ -70,6 +73,13 @@ interface Session {
 
 export async function startAedes(parts: AedesParts): Promise<DeviceBroker> {
   const sessions = new WeakMap<Client, Session>();
+  /** By identity, so that reconnecting earns nothing; as many as there are gateways. */
+  const budgets = new Map<string, RefusalBudget>();
+  const budgetOf = (client: string) => {
+    const budget = budgets.get(client) ?? new RefusalBudget(REFUSAL_RATE, parts.nowMs);
+    budgets.set(client, budget);
+    return budget;
+  };
   const connects = new WeakMap<Client, ConnectPacket>();
   const open = new OpenSessions();
   const failures = new Failures(parts.nowMs);
@@ -97,7 +107,7 @@ export async function startAedes(parts: AedesParts): Promise<DeviceBroker> {
         // Session names are per identity: nobody takes over another client's session by guessing its client id.
         packet.clientId = `${name}/${packet.clientId || clientNumber()}`;
         connects.set(client, packet);
-        const welcome = broker.connectedClients < MAX_CONNECTIONS && !failures.blocked(addressOf(client));
+        const welcome = broker.connectedClients < MAX_CONNECTIONS && !failures.blocked(addressOf(client), name);
         done(welcome ? null : new Error('refused unheard'), welcome);
       },
       (_client, _packet, done) => done(new Error('refused'), false),
@@ -108,7 +118,7 @@ export async function startAedes(parts: AedesParts): Promise<DeviceBroker> {
         const name = typeof username === 'string' ? username : '';
         const secret = Buffer.isBuffer(password) ? password.toString('utf8') : '';
         if (!parts.verify(name, secret)) {
-          failures.count(addressOf(client));
+          failures.count(addressOf(client), name);
           metrics.refusedConnections.inc();
           return done(Object.assign(new Error('wrong credentials'), { returnCode: WRONG_CREDENTIALS }) as never, false);
         }
@@ -123,7 +133,7 @@ export async function startAedes(parts: AedesParts): Promise<DeviceBroker> {
           client.clean = true;
         }
         const wake = (afterMs: number, run: () => void) => void setTimeout(run, afterMs).unref();
-        sessions.set(client, { client: name, answers: new InOrder(REFUSAL_RATE, parts.nowMs, wake) });
+        sessions.set(client, { client: name, answers: new InOrder(budgetOf(name), wake) });
         done(null as never, true);
       },
       (_client, _username, _password, done) => done(new Error('refused') as never, false),
@@ -144,6 +154,7 @@ export async function startAedes(parts: AedesParts): Promise<DeviceBroker> {
           const allRefused = decoded.readings.length === 0 && outcome === 'accepted';
           answer(() => {
             if (outcome === 'shed') return done(new Error('overloaded'));
+            packet.payload = NOTHING; // aedes keeps QoS 2 packets until they are released; ours are in the store
             done(null);
             if (notice && decoded.profile) tell(client, decoded.profile.refusals, notice);
           }, allRefused);
@@ -168,7 +179,10 @@ export async function startAedes(parts: AedesParts): Promise<DeviceBroker> {
   await broker.listen();
 
   const maxPacketBytes = parts.maxPayloadBytes * OVERSIZE_FACTOR + MAX_TOPIC_BYTES;
+  const sockets = new Set<Socket>();
   const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
     socket.setNoDelay(true);
     socket.setKeepAlive(true, TCP_KEEPALIVE_MS);
     broker.handle(guardLengths(socket, new PacketLengths(MAX_CONNECT_BYTES, maxPacketBytes)));
@@ -181,6 +195,7 @@ export async function startAedes(parts: AedesParts): Promise<DeviceBroker> {
       await new Promise<void>((done) => {
         server.close(() => done());
         broker.close();
+        for (const socket of sockets) socket.destroy(); // also those that never said who they are
       });
     },
   };
@@ -233,7 +248,7 @@ class OpenSessions {
   }
 }
 
-/** Wrong secrets per address and minute. */
+/** Wrong secrets per minute, by address and by name at an address. */
 class Failures {
   readonly #nowMs: () => number;
   #minute = 0;
@@ -243,14 +258,20 @@ class Failures {
     this.#nowMs = nowMs;
   }
 
-  count(address: string): void {
+  count(address: string, name: string): void {
     this.#turn();
-    if (this.#counts.size < MAX_TRACKED_ADDRESSES) this.#counts.set(address, (this.#counts.get(address) ?? 0) + 1);
+    for (const source of [address, `${address} ${name}`]) {
+      const count = this.#counts.get(source);
+      if (count !== undefined || this.#counts.size < MAX_TRACKED_SOURCES) this.#counts.set(source, (count ?? 0) + 1);
+    }
   }
 
-  blocked(address: string): boolean {
+  blocked(address: string, name: string): boolean {
     this.#turn();
-    return (this.#counts.get(address) ?? 0) >= MAX_FAILURES_PER_MINUTE;
+    return (
+      (this.#counts.get(address) ?? 0) >= MAX_FAILURES_PER_ADDRESS ||
+      (this.#counts.get(`${address} ${name}`) ?? 0) >= MAX_FAILURES_PER_MINUTE
+    );
   }
 
   #turn(): void {

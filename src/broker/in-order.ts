@@ -1,12 +1,43 @@
-/**
- * Answers of one connection leave in the order of its messages, and answers to wholly refused messages no faster than a
- * given rate: a client that sends nothing but nonsense is slowed down, because aedes reads its socket on only when what it
- * has read is answered.
- */
+/** Answers of one connection leave in the order of its messages, and answers to refused messages no faster than its identity may. */
+
 export interface RefusalRate {
-  /** Refused messages answered at once. */
+  /** Refusals answered at once. */
   readonly burst: number;
   readonly perSecond: number;
+}
+
+/**
+ * What one identity may still have refused without waiting, over all its connections. A client that sends nothing but
+ * nonsense is slowed down, because aedes reads its socket on only when what it has read is answered.
+ */
+export class RefusalBudget {
+  readonly #rate: RefusalRate;
+  readonly #nowMs: () => number;
+  #tokens: number;
+  #refilledMs: number;
+
+  constructor(rate: RefusalRate, nowMs: () => number) {
+    this.#rate = rate;
+    this.#nowMs = nowMs;
+    this.#tokens = rate.burst;
+    this.#refilledMs = nowMs();
+  }
+
+  spend(): boolean {
+    const nowMs = this.#nowMs();
+    this.#tokens = Math.min(
+      this.#rate.burst,
+      this.#tokens + ((nowMs - this.#refilledMs) / 1000) * this.#rate.perSecond,
+    );
+    this.#refilledMs = nowMs;
+    if (this.#tokens < 1) return false;
+    this.#tokens -= 1;
+    return true;
+  }
+
+  get refillMs(): number {
+    return 1000 / this.#rate.perSecond;
+  }
 }
 
 interface Answer {
@@ -17,19 +48,13 @@ interface Answer {
 
 export class InOrder {
   readonly #queue: Answer[] = [];
-  readonly #rate: RefusalRate;
-  readonly #nowMs: () => number;
+  readonly #budget: RefusalBudget;
   readonly #wake: (afterMs: number, run: () => void) => void;
-  #tokens: number;
-  #refilledMs: number;
   #sleeping = false;
 
-  constructor(rate: RefusalRate, nowMs: () => number, wake: (afterMs: number, run: () => void) => void) {
-    this.#rate = rate;
-    this.#nowMs = nowMs;
+  constructor(budget: RefusalBudget, wake: (afterMs: number, run: () => void) => void) {
+    this.#budget = budget;
     this.#wake = wake;
-    this.#tokens = rate.burst;
-    this.#refilledMs = nowMs();
   }
 
   get waiting(): number {
@@ -50,26 +75,14 @@ export class InOrder {
 
   #drain(): void {
     while (!this.#sleeping && this.#queue[0]?.ready) {
-      if (this.#queue[0].refused && !this.#spend()) return this.#sleep();
+      if (this.#queue[0].refused && !this.#budget.spend()) return this.#sleep();
       this.#queue.shift()!.send();
     }
   }
 
-  #spend(): boolean {
-    const nowMs = this.#nowMs();
-    this.#tokens = Math.min(
-      this.#rate.burst,
-      this.#tokens + ((nowMs - this.#refilledMs) / 1000) * this.#rate.perSecond,
-    );
-    this.#refilledMs = nowMs;
-    if (this.#tokens < 1) return false;
-    this.#tokens -= 1;
-    return true;
-  }
-
   #sleep(): void {
     this.#sleeping = true;
-    this.#wake(1000 / this.#rate.perSecond, () => {
+    this.#wake(this.#budget.refillMs, () => {
       this.#sleeping = false;
       this.#drain();
     });

@@ -28,8 +28,15 @@ const UNREACHABLE: ReadonlySet<string> = new Set([
 ]);
 const UNREACHABLE_MESSAGES = /timeout exceeded when trying to connect|Connection terminated/;
 
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Of the service: for readers who ask for no language. */
+    language: Language;
+  }
+}
+
 export function languageOf(request: FastifyRequest): Language {
-  return pickLanguage(request.headers['accept-language']);
+  return pickLanguage(request.headers['accept-language'], request.server.language);
 }
 
 export function answerErrors(server: FastifyInstance, onError: (stage: string, error: unknown) => void): void {

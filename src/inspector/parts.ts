@@ -11,7 +11,7 @@ import type { PostgresPeople } from '../store/postgres-people.ts';
 import type { RejectionCount, RejectionRecord } from '../store/postgres-rejections.ts';
 import type { PostgresTasks } from '../store/postgres-tasks.ts';
 import type { ReadingStore } from '../store/readings.ts';
-import type { Text } from '../texts/text.ts';
+import type { Language, Text } from '../texts/text.ts';
 
 export interface InspectorParts {
   readonly ledger: Pick<PostgresLedger, 'ledger' | 'importCsv' | 'list' | 'putGateway' | 'listGateways'>;
@@ -32,6 +32,8 @@ export interface InspectorParts {
   readonly health: () => PartsReady | Promise<PartsReady>;
   /** Can it serve now. */
   readonly readiness: () => PartsReady | Promise<PartsReady>;
+  /** For readers who ask for no language; Chinese if not given. */
+  readonly language?: Language;
   readonly nowMs: () => number;
   readonly onError: (stage: string, error: unknown) => void;
   /** Of the live stream; left out except in tests. */

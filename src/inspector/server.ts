@@ -2,6 +2,7 @@
 import Fastify, { type FastifyInstance } from 'fastify';
 import { serializerCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
 import { MeterwardenError } from '../errors.ts';
+import { DEFAULT_LANGUAGE } from '../texts/text.ts';
 import { authenticate } from './auth.ts';
 import { answerErrors, languageOf, MAX_BODY_BYTES, sendError } from './errors.ts';
 import { findingRoutes } from './findings.ts';
@@ -37,6 +38,7 @@ export function buildServer(parts: InspectorParts): FastifyInstance {
     return503OnClosing: false,
     frameworkErrors: (error, request, reply) => sendError(error, request, reply, onError),
   }).withTypeProvider<ZodTypeProvider>();
+  server.decorate('language', parts.language ?? DEFAULT_LANGUAGE);
   server.setValidatorCompiler(validatorOf);
   server.setSerializerCompiler(serializerCompiler);
   answerErrors(server, onError);

@@ -11,9 +11,12 @@ const MAX_USERNAME_CHARS = 64;
 const MAX_PASSWORD_CHARS = 128;
 /** Checking a password takes 32 MiB and a good part of a second of one core, on purpose. */
 const MAX_SIGN_INS_AT_ONCE = 16;
+/** So that one address cannot keep all others out. */
+const MAX_SIGN_INS_OF_ADDRESS = 3;
 
 export function sessionRoutes(api: Api, { people, nowMs }: InspectorParts): void {
   let signingIn = 0;
+  const ofAddress = new Map<string, number>();
   api.post(
     '/sessions',
     {
@@ -29,14 +32,20 @@ export function sessionRoutes(api: Api, { people, nowMs }: InspectorParts): void
       },
     },
     async (request, reply) => {
+      const here = ofAddress.get(request.ip) ?? 0;
+      if (here >= MAX_SIGN_INS_OF_ADDRESS) throw new MeterwardenError('rate_limited');
       if (signingIn >= MAX_SIGN_INS_AT_ONCE) throw new MeterwardenError('overloaded');
       signingIn++;
+      ofAddress.set(request.ip, here + 1);
       try {
         const { username, password } = request.body;
         const { token, expiresAt } = await people.signIn(username, password, request.ip, new Date(nowMs()));
         return await reply.code(201).send({ token, expiresAt: expiresAt.toISOString() });
       } finally {
         signingIn--;
+        const left = ofAddress.get(request.ip)! - 1;
+        if (left > 0) ofAddress.set(request.ip, left);
+        else ofAddress.delete(request.ip);
       }
     },
   );

@@ -11,11 +11,16 @@ export interface Contradiction {
   readonly refused: NamedValues;
 }
 
-/** A finding of one moment each: opened and cleared. */
+/** One finding per instrument and commit, over all its contradictions: a clock that stands still makes thousands. */
 export function conflictFindings(rules: RuleSet, conflicts: readonly Contradiction[]): Finding[] {
   const rule = [...rules.rules.values()].find(({ settings }) => settings.detector === 'reading-path');
   if (!rule) return [];
-  return conflicts.flatMap(({ key, tsMs, kept, refused }): Finding[] => {
+  const ofInstrument = Map.groupBy(
+    [...conflicts].sort((a, b) => a.tsMs - b.tsMs),
+    ({ key }) => key,
+  );
+  return [...ofInstrument.values()].flatMap((contradictions): Finding[] => {
+    const { key, tsMs, kept, refused } = contradictions[0]!;
     const identity = { rule: rule.id, subject: { type: 'instrument', key }, fromMs: tsMs } as const;
     const differing = [...new Set([...Object.keys(kept), ...Object.keys(refused)])].filter(
       (name) => kept[name as keyof NamedValues] !== refused[name as keyof NamedValues],
@@ -23,7 +28,7 @@ export function conflictFindings(rules: RuleSet, conflicts: readonly Contradicti
     const reason = because('reading_conflict', { kept: listed(kept, differing), refused: listed(refused, differing) });
     return [
       { change: 'opened', ...identity, severity: rule.severity, reason },
-      { change: 'cleared', ...identity, toMs: tsMs },
+      { change: 'cleared', ...identity, toMs: contradictions.at(-1)!.tsMs },
     ];
   });
 }

@@ -19,6 +19,7 @@ import { arch, platform, userInfo } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
+import { MeterwardenError } from '../errors.ts';
 
 export interface EmbeddedPostgresOptions {
   /** The service's data folder; the cluster lives in `postgres/` below it. */
@@ -55,6 +56,7 @@ const SETTINGS: Readonly<Record<string, string>> = {
   listen_addresses: '127.0.0.1',
   unix_socket_directories: '',
   max_connections: '60',
+  max_locks_per_transaction: '1024', // a query over years of daily partitions locks each of them and their indexes
   shared_buffers: '256MB',
   max_wal_size: '4GB',
   min_wal_size: '512MB',
@@ -70,10 +72,11 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const dataDir = resolve(options.dataDir);
   const onNote = options.onNote ?? options.onLog;
   mkdirSync(dataDir, { recursive: true });
+  const lock = lockFolder(dataDir);
   const owner = serverUser();
   const binaries = await locateBinaries(owner, onNote);
   const clusterDir = locateCluster(dataDir, owner, onNote);
-  const password = clusterPassword(dataDir);
+  const password = clusterPassword(clusterDir);
   if (!existsSync(join(clusterDir, 'PG_VERSION'))) initialise(binaries, clusterDir, password, owner);
   await stopLeftover(clusterDir, onNote);
 
@@ -93,8 +96,33 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     get pid() {
       return server.pid;
     },
-    stop: () => server.stop(),
+    stop: async () => {
+      await server.stop();
+      rmSync(lock, { force: true });
+    },
   };
+}
+
+/** One service per data folder: a second one would stop the first one's server, taking it for left behind. */
+function lockFolder(dataDir: string): string {
+  const lock = join(dataDir, 'service.lock');
+  const holder = existsSync(lock) ? readFileSync(lock, 'utf8').trim() : '';
+  const pid = Number(holder.split(' ')[0]);
+  if (holder !== '' && pid !== process.pid && isAlive(pid) && holder === processName(pid)) {
+    throw new MeterwardenError('invalid_setting', {
+      path: 'METERWARDEN_DATA',
+      params: { value: dataDir, expected: `a folder that process ${pid} does not use` },
+    });
+  }
+  writeFileSync(lock, processName(process.pid));
+  return lock;
+}
+
+/** A pid and, where the system tells, when it started: pids are used again. */
+function processName(pid: number): string {
+  if (platform() !== 'linux') return String(pid);
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  return `${pid} ${stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]}`;
 }
 
 /** A server process that comes back by itself after a crash, on the same port. */
@@ -231,8 +259,9 @@ function openFolder(dir: string, owner: Owner): void {
   chmodSync(dir, 0o755);
 }
 
-function clusterPassword(dataDir: string): string {
-  const file = join(dataDir, 'postgres.password');
+/** Beside the cluster, wherever that is: one is useless without the other. */
+function clusterPassword(clusterDir: string): string {
+  const file = `${clusterDir}.password`;
   if (!existsSync(file)) writeFileSync(file, randomBytes(24).toString('base64url'), { mode: 0o600 });
   return readFileSync(file, 'utf8').trim();
 }

@@ -75,16 +75,15 @@ export class PostgresPeople {
   ): Promise<{ token: string; expiresAt: Date }> {
     const source = `${address} ${username}`;
     if (this.#blocked(source, now)) throw new MeterwardenError('rate_limited');
+    this.#count(source, now); // before the slow check, so that many at once are counted too
     const { rows } = await this.#pool.query<{ password_hash: string }>(
       'SELECT password_hash FROM people WHERE username = $1 AND disabled_at IS NULL',
       [username],
     );
     this.#nobody ??= hashPassword(randomBytes(16).toString('hex'));
     const matches = await passwordMatches(password, rows[0]?.password_hash ?? (await this.#nobody));
-    if (!matches || !rows[0]) {
-      this.#count(source, now);
-      throw new MeterwardenError('wrong_credentials');
-    }
+    if (!matches || !rows[0]) throw new MeterwardenError('wrong_credentials');
+    this.#failures.delete(source);
     const token = randomBytes(32).toString('base64url');
     const expiresAt = new Date(now.getTime() + SESSION_LIFETIME_MS);
     await this.#pool.query('DELETE FROM sessions WHERE expires_at < $1', [now]);

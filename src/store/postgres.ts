@@ -15,6 +15,7 @@ export function openPool(url: string, size = POOL_SIZE): pg.Pool {
     connectionString: url,
     max: size,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    keepAlive: true, // a server that vanished is noticed
     application_name: 'meterwarden',
   });
   // A connection that breaks is replaced by the pool and fails the query it carries; without these listeners, one for idle

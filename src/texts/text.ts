@@ -11,12 +11,12 @@ export function say(text: Text, language: Language, params: Params = {}): string
   return text[language].replace(/\{(\w+)\}/g, (hole, name: string) => String(params[name] ?? hole));
 }
 
-/** The best of our languages for an Accept-Language header or a locale name; Chinese when nothing fits. */
-export function pickLanguage(wanted: string | undefined): Language {
+/** The best of our languages for an Accept-Language header or a locale name. */
+export function pickLanguage(wanted: string | undefined, fallback: Language = DEFAULT_LANGUAGE): Language {
   for (const part of (wanted ?? '').toLowerCase().split(',')) {
     const tag = part.split(';')[0]!.trim();
     if (tag.startsWith('zh')) return 'zh-CN';
     if (tag.startsWith('en')) return 'en';
   }
-  return DEFAULT_LANGUAGE;
+  return fallback;
 }

@@ -127,11 +127,12 @@ test.each([
   await expect(client(broker, options)).rejects.toThrow();
 });
 
-test('an address that keeps guessing is not heard for a minute', async () => {
+test('a name that is guessed at is not heard for a minute, others of that address are', async () => {
   let nowMs = 0;
   const { broker } = await start({ nowMs: () => nowMs });
   for (let i = 0; i < 60; i++) await client(broker, { password: `guess ${i}` }).catch(() => {});
   await expect(client(broker)).rejects.toThrow('closed');
+  await client(broker, { username: 'OTHER', password: 'OTHER-secret' });
   nowMs = 60_000;
   await client(broker);
 });

@@ -1,13 +1,11 @@
 import { expect, test } from 'vitest';
-import { InOrder } from '../../src/broker/in-order.ts';
+import { InOrder, RefusalBudget } from '../../src/broker/in-order.ts';
 
 function setup() {
   let nowMs = 0;
   const timers: { atMs: number; run: () => void }[] = [];
-  const answers = new InOrder(
-    { burst: 2, perSecond: 1 },
-    () => nowMs,
-    (afterMs, run) => timers.push({ atMs: nowMs + afterMs, run }),
+  const answers = new InOrder(new RefusalBudget({ burst: 2, perSecond: 1 }, () => nowMs), (afterMs, run) =>
+    timers.push({ atMs: nowMs + afterMs, run }),
   );
   const sent: string[] = [];
   const advance = (ms: number) => {
@@ -41,4 +39,11 @@ test('refused messages beyond the burst wait for their rate, and nothing overtak
   advance(1000);
   expect(sent).toEqual(['bad1', 'bad2', 'bad3', 'bad4', 'good']);
   expect(answers.waiting).toBe(0);
+});
+
+test('two connections of one identity share its budget', () => {
+  const budget = new RefusalBudget({ burst: 2, perSecond: 1 }, () => 0);
+  const sent: string[] = [];
+  for (const name of ['a', 'b', 'c']) new InOrder(budget, () => {}).place()(() => sent.push(name), true);
+  expect(sent).toEqual(['a', 'b']);
 });
