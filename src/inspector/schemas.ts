@@ -46,7 +46,7 @@ const MAX_REGION_DIGITS = 12;
 export const regionText = z
   .string()
   .max(MAX_REGION_DIGITS)
-  .regex(/^(\d\d)*$/, 'not_a_region');
+  .regex(/^(?!(00)+$)(\d\d)*$/, 'not_a_region'); // a code of zeros alone would cover everything
 
 export const paging = {
   cursor: z.string().max(MAX_CURSOR_CHARS).optional().describe('`next` of the page before.'),
