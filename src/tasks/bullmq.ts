@@ -97,7 +97,7 @@ export class TaskQueue {
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#timer);
-    await this.#sweeping;
+    await within(STOP_TIMEOUT_MS / 2, [this.#sweeping]);
     await within(STOP_TIMEOUT_MS, [this.#worker?.close(), this.#queue?.close()]);
     this.#worker = undefined;
     this.#queue = undefined;
