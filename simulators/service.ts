@@ -44,6 +44,7 @@ export class Service {
 
   /** Resolves when the service says that it listens. */
   async start(): Promise<void> {
+    if (this.#child) throw new Error('the service runs already');
     this.#output = '';
     const child = spawn(process.execPath, [MAIN, 'serve'], {
       env: {
@@ -66,6 +67,9 @@ export class Service {
       };
       child.stdout!.on('data', collect);
       child.stderr!.on('data', collect);
+      child.once('exit', () => {
+        if (this.#child === child) this.#child = undefined;
+      });
       child.once('exit', (code, signal) => fail(new Error(`the service ended (${signal ?? code}):\n${this.#output}`)));
     });
     await listening;

@@ -116,22 +116,33 @@ export function loadSettings(env: NodeJS.ProcessEnv, folder = '.'): Settings {
 
 function settingsFile(path: string): Map<string, string> {
   if (!existsSync(path)) return new Map();
-  const raw = readYaml(path);
-  if (raw === null) return new Map();
-  if (typeof raw !== 'object' || Array.isArray(raw)) {
-    throw new MeterwardenError('invalid_config', { path, params: { problem: 'NAME: value' } });
+  const found = new Map<string, string>();
+  for (const [name, value] of Object.entries(readSettingsYaml(path))) {
+    if (!Object.hasOwn(SETTINGS, name)) {
+      const expected = nearest(name, Object.keys(SETTINGS));
+      throw new MeterwardenError('invalid_setting', { path: name, params: { value: name, expected } });
+    }
+    if (typeof value !== 'string')
+      throw new MeterwardenError('invalid_config', { path: name, params: { problem: 'NAME: value' } });
+    if (value !== '') found.set(name, value);
   }
-  return new Map(
-    Object.entries(raw).map(([name, value]) => {
-      if (!Object.hasOwn(SETTINGS, name)) {
-        throw new MeterwardenError('invalid_setting', {
-          path: name,
-          params: { value: name, expected: nearest(name, Object.keys(SETTINGS)) },
-        });
-      }
-      return [name, String(value)];
-    }),
-  );
+  return found;
+}
+
+/** Every value is text, as it stands: a password of digits is no number. What is wrong is told without quoting the file. */
+function readSettingsYaml(path: string): Record<string, unknown> {
+  let raw: unknown;
+  try {
+    raw = parseYaml(readFileSync(path, 'utf8'), { schema: 'failsafe', prettyErrors: false });
+  } catch (error) {
+    throw new MeterwardenError('invalid_config', {
+      path,
+      params: { problem: (error as { code?: string }).code ?? 'YAML' },
+    });
+  }
+  if (raw === null || raw === '') return {};
+  if (typeof raw === 'object' && !Array.isArray(raw)) return raw as Record<string, unknown>;
+  throw new MeterwardenError('invalid_config', { path, params: { problem: 'NAME: value' } });
 }
 
 /** What a metrologist edits: kinds, rules, profiles, deadlines. */

@@ -69,7 +69,7 @@ export class Pipeline {
     this.#parts = parts;
   }
 
-  /** Never throws; `settle` is called once, in order of receipt. */
+  /** Never throws; `settle` is called once: in order of receipt for what is stored, at once for what is shed on arrival. */
   receive(message: Message, settle: Settle): void {
     const { metrics, nowMs } = this.#parts;
     const arrivedMs = nowMs();
@@ -155,7 +155,7 @@ export class Pipeline {
     metrics.committed(result, refusals, (performance.now() - startedMs) / 1000);
     for (const { settle, decoded, arrivedMs } of units) {
       metrics.acknowledged((committedMs - arrivedMs) / 1000);
-      settle('accepted', decoded);
+      this.#settle(settle, 'accepted', decoded);
     }
   }
 
@@ -231,7 +231,16 @@ export class Pipeline {
   #shed(units: readonly Unit[]): void {
     for (const { settle, decoded } of units) {
       this.#parts.metrics.shed(decoded);
-      settle('shed', decoded);
+      this.#settle(settle, 'shed', decoded);
+    }
+  }
+
+  /** One answer that fails must not cost the others theirs. */
+  #settle(settle: Settle, outcome: Outcome, decoded: Decoded): void {
+    try {
+      settle(outcome, decoded);
+    } catch (error) {
+      this.#parts.onError('settle', error);
     }
   }
 }

@@ -188,7 +188,7 @@ function wrong(
 
 async function* open(dir: string, file: string): AsyncGenerator<readonly Line[]> {
   const path = join(dir, file);
-  if (!existsSync(path)) throw new MeterwardenError('not_found', { path, params: { file: path } });
+  if (!existsSync(path)) throw new MeterwardenError('invalid_line', { path, params: { problem: 'missing_file' } });
   const bytes = createReadStream(path, { highWaterMark: 256 * 1024 });
   try {
     for await (const block of lines(file.endsWith('.gz') ? pipeline(bytes, createGunzip(), () => {}) : bytes)) {

@@ -118,6 +118,7 @@ export const PROBLEMS = {
     en: 'a time by RFC 3339 with its zone, such as 2024-05-01T08:00:00Z (in a URL, + is written %2B)',
   },
   before_from: { 'zh-CN': '不得早于 from', en: 'must not be earlier than from' },
+  missing_file: { 'zh-CN': '没有这个文件', en: 'there is no such file' },
   not_sorted: { 'zh-CN': '没有按时间排序', en: 'is not in order of time' },
   too_many_cells: { 'zh-CN': '有 {cells} 列,表头只有 {columns} 列', en: '{cells} cells under {columns} columns' },
   too_few_cells: { 'zh-CN': '只有 {cells} 列,表头有 {columns} 列', en: 'only {cells} cells under {columns} columns' },

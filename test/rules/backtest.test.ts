@@ -72,7 +72,7 @@ describe('a fleet folder', () => {
 
   const at = '2026-01-02T00:00:00Z';
   it.each([
-    ['no readings', INSTRUMENTS, undefined, 'not_found', 'readings.csv.gz'],
+    ['no readings', INSTRUMENTS, undefined, 'invalid_line', 'readings.csv.gz'],
     ['an empty file', INSTRUMENTS, '', 'invalid_line', 'readings.csv'],
     ['a missing column', INSTRUMENTS, 'ts,voltage_v\n', 'invalid_line', 'readings.csv:1:instrument'],
     [

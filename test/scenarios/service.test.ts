@@ -370,7 +370,7 @@ function run(script: string, args: readonly string[], env: Record<string, string
   });
 }
 
-describe('the command line', () => {
+describe('the command line', { timeout: 60_000 }, () => {
   const commands: readonly (readonly [string, readonly string[], RegExp])[] = [
     [MAIN, ['--help'], /backtest/],
     [MAIN, ['serve', '--help'], /DATABASE_URL/],
