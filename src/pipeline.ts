@@ -5,10 +5,10 @@
  */
 import type { Finding } from './fleet/finding.ts';
 import type { Reading } from './fleet/reading.ts';
-import { type DecodeContext, type Decoded, decode, type Message, showable } from './ingest/decode.ts';
+import { type DecodeContext, type Decoded, decode, type Message, type Refusal, showable } from './ingest/decode.ts';
 import type { IngestMetrics } from './ingest/metrics.ts';
 import type { Rejection } from './store/postgres-rejections.ts';
-import type { AppendResult, Conflict, ReadingStore } from './store/readings.ts';
+import type { Conflict, ReadingStore, RefusedReading } from './store/readings.ts';
 
 export interface PipelineParts extends DecodeContext {
   readonly store: ReadingStore;
@@ -50,6 +50,8 @@ const RETRY_MS = [50, 200, 500, 1000] as const;
 /** Also a message that has waited long in the queue gets one honest attempt. */
 const MIN_ATTEMPT_MS = 2_000;
 const PAYLOAD_EXCERPT_BYTES = 2048;
+/** Readings of one message that the store refused, listed one by one; further ones are counted with the last. */
+const MAX_LISTED_UNSTORED = 100;
 /** Notes kept on record once per client and name; further names are only counted. */
 const MAX_NOTES = 10_000;
 
@@ -139,21 +141,26 @@ export class Pipeline {
   }
 
   async #commit(units: readonly Unit[]): Promise<void> {
-    const { store, reject, metrics, nowMs, conflictFindings } = this.#parts;
+    const { store, ledger, reject, metrics, nowMs, conflictFindings } = this.#parts;
     const readings = units.flatMap(({ decoded }) => decoded.readings as Reading[]);
-    const rejections = units.flatMap((unit) => rejectionsOf(unit).filter((rejection) => this.#isNew(rejection)));
-    const refusals = units.flatMap(({ decoded }) => decoded.refusals);
     const startedMs = performance.now();
     // Whatever becomes of the acknowledgements, what is stored goes through the rules.
-    const append = () => store.append(readings).then((result) => this.#judge(readings, result));
-    const result = await this.#untilDone(units, append);
+    const append = async () => {
+      const result = await store.append(readings);
+      const taken = withoutRefused(units, result.refused ?? [], ledger);
+      this.#judge(taken.flatMap(({ decoded }) => decoded.readings as Reading[]));
+      return { result, taken };
+    };
+    const { result, taken } = await this.#untilDone(units, append);
+    const rejections = taken.flatMap((unit) => rejectionsOf(unit).filter((rejection) => this.#isNew(rejection)));
+    const refusals = taken.flatMap(({ decoded }) => decoded.refusals);
     if (rejections.length > 0) await this.#untilDone(units, () => reject(rejections));
     // A contradiction leaves no trace among the readings, so its finding must be kept before the acknowledgement.
     const conflicts = conflictFindings(result.conflicts);
     if (conflicts.length > 0) await this.#untilDone(units, () => this.#parts.record(conflicts));
     const committedMs = nowMs();
     metrics.committed(result, refusals, (performance.now() - startedMs) / 1000);
-    for (const { settle, decoded, arrivedMs } of units) {
+    for (const { settle, decoded, arrivedMs } of taken) {
       metrics.acknowledged((committedMs - arrivedMs) / 1000);
       this.#settle(settle, 'accepted', decoded);
     }
@@ -168,13 +175,12 @@ export class Pipeline {
     return true;
   }
 
-  #judge(readings: readonly Reading[], result: AppendResult): AppendResult {
+  #judge(readings: readonly Reading[]): void {
     try {
       this.found(this.#parts.evaluate(readings, this.#parts.nowMs()));
     } catch (error) {
       this.#parts.onError('rules', error);
     }
-    return result;
   }
 
   /** Tries again while the oldest of these messages can still wait; the store makes repetition harmless. */
@@ -201,13 +207,13 @@ export class Pipeline {
   }
 
   async #recordUntilDone(findings: readonly Finding[]): Promise<void> {
-    for (let attempt = 0; ; attempt++) {
+    for (let attempt = 0; !this.#lost; attempt++) {
       try {
         return await this.#parts.record(findings);
       } catch (error) {
         this.#parts.onError('record', error);
         if (this.#stopped && attempt > RETRY_MS.length) {
-          this.#lost = true;
+          this.#lost = true; // and with it all that follow: they are found again together
           return;
         }
         if (attempt >= MAX_RECORD_ATTEMPTS && isRefusedByDatabase(error)) {
@@ -265,6 +271,35 @@ async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
 /** SQLSTATE classes 22 and 23, data exception and integrity violation: trying again will not help. */
 function isRefusedByDatabase(error: unknown): boolean {
   return /^2[23]/.test(String((error as { code?: unknown }).code ?? ''));
+}
+
+/** What the store cannot take is refused like what could not be read: on record, acknowledged, and nothing for the rules. */
+function withoutRefused(
+  units: readonly Unit[],
+  refused: readonly RefusedReading[],
+  ledger: DecodeContext['ledger'],
+): readonly Unit[] {
+  if (refused.length === 0) return units;
+  const refusedAt = Map.groupBy(refused, ({ key, tsMs }) => `${key}@${tsMs}`);
+  return units.map((unit) => {
+    const refusals = [...unit.decoded.refusals];
+    let listed = 0;
+    const readings = unit.decoded.readings.filter(({ key, tsMs }) => {
+      const reason = refusedAt.get(`${key}@${tsMs}`)?.shift()?.reason;
+      if (reason === undefined) return true;
+      const last = refusals.at(-1);
+      if (last && listed >= MAX_LISTED_UNSTORED) refusals.splice(-1, 1, { ...last, readings: last.readings + 1 });
+      else refusals.push(unstored(ledger.byKey(key)?.id ?? '', tsMs, reason));
+      listed++;
+      return false;
+    });
+    return listed === 0 ? unit : { ...unit, decoded: { ...unit.decoded, readings, refusals } };
+  });
+}
+
+function unstored(instrument: string, tsMs: number, reason: string): Refusal {
+  const params = { instrument, ts: new Date(tsMs).toISOString(), reason: showable(reason) };
+  return { code: 'not_stored', path: '', params, readings: 1 };
 }
 
 function rejectionsOf({ message, decoded, arrivedMs }: Unit): Rejection[] {
