@@ -19,7 +19,14 @@ export const ERROR_STATUS = {
   unavailable: 503,
   // settings
   invalid_setting: 400,
+  unusable_setting: 400,
   invalid_config: 400,
+  database_not_started: 503,
+  // the readings store
+  influx_unavailable: 503,
+  influx_denied: 503,
+  influx_missing: 503,
+  influx_unexpected: 503,
   // readings
   too_large: 413,
   too_deep: 400,
@@ -40,6 +47,7 @@ export const ERROR_STATUS = {
   wrong_unit: 400,
   bad_quality: 400,
   conflicting_reading: 409,
+  not_stored: 422,
   overloaded: 503,
   // ledger lines
   invalid_line: 400,

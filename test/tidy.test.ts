@@ -214,8 +214,8 @@ describe('pure files', () => {
 
   it('leave the environment to the command line, which hands it to config.ts', () => {
     const readers = SRC.filter(({ code }) => /\bprocess\.env\b/.test(code)).map(({ path }) => path);
-    // initdb runs in the environment of the service, whatever it is.
-    expect(readers).toEqual(['src/main.ts', 'src/store/embedded-postgres.ts']);
+    // PostgreSQL's programs are given a few names of it.
+    expect(readers).toEqual(['src/main.ts', 'src/store/embedded-postgres-cluster.ts']);
   });
 });
 

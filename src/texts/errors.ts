@@ -2,6 +2,7 @@
 import type { ErrorCode } from '../errors.ts';
 import type { TaskState } from '../fleet/task.ts';
 import type { Action } from '../tasks/workflow.ts';
+import { START_PROBLEMS } from './start.ts';
 import { ACTION_NAMES, STATE_NAMES } from './tasks.ts';
 import { type Language, type Params, say, type Text } from './text.ts';
 
@@ -33,7 +34,31 @@ export const ERRORS: Readonly<Record<ErrorCode, Text>> = {
     'zh-CN': '设置值“{value}”无效,应为 {expected}',
     en: 'The setting must not be “{value}”; expected {expected}',
   },
+  unusable_setting: {
+    'zh-CN': '设置值“{value}”无法使用:{problem}',
+    en: 'The setting “{value}” cannot be used: {problem}',
+  },
   invalid_config: { 'zh-CN': '配置有误:{problem}', en: 'The configuration is not right: {problem}' },
+  database_not_started: {
+    'zh-CN': '内置 PostgreSQL 无法启动:{problem}',
+    en: 'The embedded PostgreSQL does not start: {problem}',
+  },
+  influx_unavailable: {
+    'zh-CN': 'InfluxDB 暂时不可用:{problem}',
+    en: 'InfluxDB is not available now: {problem}',
+  },
+  influx_denied: {
+    'zh-CN': 'InfluxDB 不接受此令牌,须对数据桶有读写权限:{problem}',
+    en: 'InfluxDB does not accept the token, which must allow reading and writing the bucket: {problem}',
+  },
+  influx_missing: {
+    'zh-CN': 'InfluxDB 中没有数据桶“{bucket}”、其组织或查询映射,请先运行 meterwarden influx-setup:{problem}',
+    en: 'InfluxDB has no bucket “{bucket}”, not its organization or not its mapping for queries; run meterwarden influx-setup first: {problem}',
+  },
+  influx_unexpected: {
+    'zh-CN': '该地址的回答不像 InfluxDB 1.8、2 或 3:{problem}',
+    en: 'What answers there is no InfluxDB 1.8, 2 or 3: {problem}',
+  },
   too_large: {
     'zh-CN': '报文 {bytes} 字节,超过上限 {limit} 字节',
     en: 'A message of {bytes} bytes; at most {limit} are taken',
@@ -70,6 +95,10 @@ export const ERRORS: Readonly<Record<ErrorCode, Text>> = {
   conflicting_reading: {
     'zh-CN': '同一时刻已有数值不同的读数',
     en: 'There is another reading of the same moment with other values',
+  },
+  not_stored: {
+    'zh-CN': '读数库不接受器具“{instrument}”在 {ts} 的读数:{reason}',
+    en: 'The readings store does not take the reading of “{instrument}” at {ts}: {reason}',
   },
   overloaded: { 'zh-CN': '服务繁忙,请稍后重试', en: 'The service is busy; try again later' },
   invalid_line: { 'zh-CN': '该行有误:{problem}', en: 'The line is not right: {problem}' },
@@ -151,6 +180,7 @@ export const PROBLEMS = {
   done_already: { 'zh-CN': '已经做过了', en: 'it is done already' },
   not_an_inspector: { 'zh-CN': '不是在岗的检查员', en: 'is not an active inspector' },
   other_region: { 'zh-CN': '不负责区域 {region}', en: 'does not work in region {region}' },
+  ...START_PROBLEMS,
 } as const satisfies Record<string, Text>;
 
 export type Problem = keyof typeof PROBLEMS;
