@@ -2,6 +2,7 @@
 import type pg from 'pg';
 import { type Logger, pino } from 'pino';
 import { collectDefaultMetrics, Registry } from 'prom-client';
+import { listening, requireAddresses } from './addresses.ts';
 import { type DeviceBroker, startAedes } from './broker/aedes.ts';
 import { loadDomain, type Settings } from './config.ts';
 import { IngestMetrics } from './ingest/metrics.ts';
@@ -12,11 +13,12 @@ import { conflictFindings } from './rules/conflict.ts';
 import { Evaluator } from './rules/evaluator.ts';
 import { RuleState } from './rules/state.ts';
 import { startEmbeddedPostgres } from './store/embedded-postgres.ts';
-import { migrate, openPool, requireVersion } from './store/postgres.ts';
+import { migrate, openPool, requireServer } from './store/postgres.ts';
 import { PostgresFindings } from './store/postgres-findings.ts';
 import { PostgresLedger } from './store/postgres-ledger.ts';
 import { PostgresPeople } from './store/postgres-people.ts';
 import { PostgresReadings } from './store/postgres-readings.ts';
+import { databaseRefusal } from './store/postgres-refusals.ts';
 import { countRejections, dropOldRejections, insertRejections, listRejections } from './store/postgres-rejections.ts';
 import { loadRuleState, saveRuleState, takeSnapshot } from './store/postgres-rule-state.ts';
 import { PostgresTaskChanges } from './store/postgres-task-changes.ts';
@@ -44,8 +46,17 @@ const RETENTION_MS = 3_600_000;
 const MAX_REJECTIONS_KEPT = 1_000_000;
 const READY_STALL_MS = 10_000;
 
-export async function startApp(settings: Settings, logger: Logger = pino({ level: settings.logLevel })): Promise<App> {
-  const undo: (() => Promise<unknown> | unknown)[] = [];
+export interface AppOptions {
+  readonly logger?: Logger;
+  /** Calls the start off; once it is through, only `stop` ends the app. */
+  readonly signal?: AbortSignal;
+}
+
+type OnStop = (step: () => Promise<unknown> | unknown) => void;
+
+export async function startApp(settings: Settings, options: AppOptions = {}): Promise<App> {
+  const { logger = pino({ level: settings.logLevel }), signal } = options;
+  const undo: Parameters<OnStop>[0][] = [];
   let stopping: Promise<void> | undefined;
   const unwind = async () => {
     for (const step of undo.splice(0).reverse()) {
@@ -56,8 +67,11 @@ export async function startApp(settings: Settings, logger: Logger = pino({ level
       }
     }
   };
+  const starting = new AbortController();
+  const callOff = () => starting.abort();
+  signal?.addEventListener('abort', callOff);
   try {
-    const app = await start(settings, logger, (step) => void undo.push(step));
+    const app = await start(settings, logger, (step) => void undo.push(step), starting.signal);
     return {
       ...app,
       stop: () => {
@@ -67,11 +81,13 @@ export async function startApp(settings: Settings, logger: Logger = pino({ level
     };
   } catch (error) {
     await unwind();
-    throw error;
+    throw (settings.databaseUrl && databaseRefusal(error, settings.databaseUrl)) || error;
+  } finally {
+    signal?.removeEventListener('abort', callOff);
   }
 }
 
-async function start(settings: Settings, logger: Logger, onStop: (step: () => Promise<unknown> | unknown) => void) {
+async function start(settings: Settings, logger: Logger, onStop: OnStop, signal: AbortSignal) {
   const nowMs = Date.now;
   const onError = (stage: string, error: unknown) => logger.error({ stage, error: describe(error) }, 'failed');
   const domain = loadDomain(settings.configDir);
@@ -79,10 +95,11 @@ async function start(settings: Settings, logger: Logger, onStop: (step: () => Pr
   collectDefaultMetrics({ register: registry });
   onStop(() => registry.clear());
 
-  const databaseUrl = settings.databaseUrl ?? (await embedded(settings, logger, onStop));
-  const pool = openPool(databaseUrl);
+  await unlessAborted(signal, requireAddresses(settings));
+  if (settings.databaseUrl) await requireServer(settings.databaseUrl, signal);
+  const databaseUrl = settings.databaseUrl ?? (await embedded(settings, logger, onStop, signal));
+  const pool = openPool(databaseUrl, undefined, signal);
   onStop(() => pool.end());
-  await requireVersion(pool);
   await migrate(pool);
 
   const people = new PostgresPeople(pool);
@@ -130,16 +147,6 @@ async function start(settings: Settings, logger: Logger, onStop: (step: () => Pr
     onError,
   });
 
-  // What was stored after the newest snapshot goes through the rules again, exactly as it was committed.
-  let replayed = 0;
-  for await (const batch of readings.receivedSince(snapshotUs)) {
-    pipeline.found(rules.read(batch.readings, batch.receivedAtUs / 1000));
-    replayed += batch.readings.length;
-    evaluatedUs = batch.receivedAtUs;
-  }
-  await pipeline.recorded();
-  if (replayed > 0) logger.info({ readings: replayed }, 'rule state restored');
-
   const snapshot = async () => {
     const taken = takeSnapshot(state, evaluatedUs);
     await pipeline.recorded();
@@ -150,8 +157,24 @@ async function start(settings: Settings, logger: Logger, onStop: (step: () => Pr
       throw error;
     }
   };
-  onStop(snapshot);
-  onStop(() => pipeline.stop());
+  let restored = false;
+  onStop(async () => {
+    await pipeline.stop();
+    if (restored) await snapshot();
+  });
+
+  // What was stored after the newest snapshot goes through the rules again, exactly as it was committed.
+  let replayed = 0;
+  for await (const batch of readings.receivedSince(snapshotUs)) {
+    signal.throwIfAborted();
+    pipeline.found(rules.read(batch.readings, batch.receivedAtUs / 1000));
+    replayed += batch.readings.length;
+    evaluatedUs = batch.receivedAtUs;
+  }
+  await unlessAborted(signal, pipeline.recorded());
+  restored = true;
+  if (replayed > 0) logger.info({ readings: replayed }, 'rule state restored');
+
   rules.listen(nowMs());
   every(TICK_MS, async () => pipeline.found(rules.tick(nowMs())), onError, onStop);
   every(SNAPSHOT_MS, snapshot, onError, onStop);
@@ -172,7 +195,7 @@ async function start(settings: Settings, logger: Logger, onStop: (step: () => Pr
     onError: (error) => onError('queue', error),
   });
   onStop(() => queue.stop());
-  await queue.start();
+  await unlessAborted(signal, queue.start());
   reportTasks(registry, {
     openFindings: () => findings.openByRule(),
     tasks: () => tasks.counts(),
@@ -201,31 +224,30 @@ async function start(settings: Settings, logger: Logger, onStop: (step: () => Pr
     onError,
   });
   onStop(() => http.close());
-  await http.listen({ host: settings.host, port: settings.httpPort });
-  const broker: DeviceBroker = await startAedes({
-    host: settings.host,
-    port: settings.mqttPort,
-    registry,
-    verify: (id, secret) => ledger.verifyGateway(id, secret),
-    receive: (message, settle) => pipeline.receive(message, settle),
-    refusalTopics: domain.profiles.refusalTopics,
-    refusalNotice: (decoded) => refusalNotice(decoded, settings.language),
-    maxPayloadBytes: MAX_PAYLOAD_BYTES,
-    nowMs,
-    onError,
-  });
+  await listening('HTTP_PORT', settings, (host, port) => http.listen({ host, port }));
+  const broker: DeviceBroker = await listening('MQTT_PORT', settings, (host, port) =>
+    startAedes({
+      host,
+      port,
+      registry,
+      verify: (id, secret) => ledger.verifyGateway(id, secret),
+      receive: (message, settle) => pipeline.receive(message, settle),
+      refusalTopics: domain.profiles.refusalTopics,
+      refusalNotice: (decoded) => refusalNotice(decoded, settings.language),
+      maxPayloadBytes: MAX_PAYLOAD_BYTES,
+      nowMs,
+      onError,
+    }),
+  );
   onStop(() => broker.stop());
   const { port: httpPort } = http.server.address() as { port: number };
   return { httpPort, mqttPort: broker.port, adminPassword, databaseUrl };
 }
 
-async function embedded(
-  settings: Settings,
-  logger: Logger,
-  onStop: (step: () => Promise<void>) => void,
-): Promise<string> {
+async function embedded(settings: Settings, logger: Logger, onStop: OnStop, signal: AbortSignal): Promise<string> {
   const server = await startEmbeddedPostgres({
     dataDir: settings.dataDir,
+    signal,
     onLog: (line) => logger.debug({ postgres: line }),
     onNote: (note) => logger.info(note),
   });
@@ -238,6 +260,21 @@ async function answers(pool: pg.Pool): Promise<boolean> {
     () => true,
     () => false,
   );
+}
+
+/** Rejects when the start is called off, whatever `work` is waiting for. */
+async function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  let fail = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    fail = () => reject(signal.reason);
+  });
+  signal.addEventListener('abort', fail);
+  if (signal.aborted) fail();
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', fail);
+  }
 }
 
 /** Runs `work` again and again, never twice at once; stopping waits for a running one. */

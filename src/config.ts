@@ -114,6 +114,17 @@ export function loadSettings(env: NodeJS.ProcessEnv, folder = '.'): Settings {
   });
 }
 
+/** Before anything is known to be right: the language in which to say that something is not. */
+export function startLanguage(env: NodeJS.ProcessEnv, folder = '.'): Language {
+  if (env.METERWARDEN_LANG) return pickLanguage(env.METERWARDEN_LANG);
+  try {
+    const { METERWARDEN_LANG: wanted } = readSettingsYaml(join(folder, SETTINGS_FILE));
+    return pickLanguage(typeof wanted === 'string' ? wanted : undefined);
+  } catch {
+    return pickLanguage(undefined);
+  }
+}
+
 function settingsFile(path: string): Map<string, string> {
   if (!existsSync(path)) return new Map();
   const found = new Map<string, string>();

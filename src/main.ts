@@ -3,51 +3,46 @@
 import { writeFile } from 'node:fs/promises';
 import { Command, CommanderError } from 'commander';
 import { startApp } from './app.ts';
-import { loadDomain, loadSettings, SETTINGS, type Settings } from './config.ts';
+import { loadDomain, loadSettings, SETTINGS, startLanguage } from './config.ts';
 import { MeterwardenError } from './errors.ts';
 import { backtest, FINDINGS_HEADER, findingLine } from './rules/backtest.ts';
 import { openFleetFolder } from './store/fleet-folder.ts';
 import { CLI } from './texts/cli.ts';
 import { speak } from './texts/command.ts';
 import { sayError } from './texts/errors.ts';
-import { type Language, pickLanguage, say, type Text } from './texts/text.ts';
+import { type Language, say, type Text } from './texts/text.ts';
 
-const language: Language = pickLanguage(process.env.METERWARDEN_LANG);
+const language: Language = startLanguage(process.env);
 /** Longer than any orderly stop; what still runs then is cut off, which costs nothing that was acknowledged. */
 const STOP_TIMEOUT_MS = 9_000;
+/** Levels of LOG_LEVEL. */
+const DEBUGGING = /^(debug|trace)$/;
 
 async function serve(): Promise<void> {
   const settings = loadSettings(process.env);
-  const starting = startApp(settings);
+  const callOff = new AbortController();
   let stopping = false;
   const stop = async () => {
     if (stopping) return;
     stopping = true;
     process.stderr.write(`${say(CLI.stopping, settings.language)}\n`);
     setTimeout(() => process.exit(1), STOP_TIMEOUT_MS).unref();
+    callOff.abort();
     const started = await starting.catch(() => undefined);
     await started?.stop();
     process.exit(0);
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
+  const starting = startApp(settings, { signal: callOff.signal });
   const app = await starting.catch((error) => {
-    throw portTaken(error, settings) ?? error;
+    if (!stopping) throw error;
   });
+  if (!app || stopping) return;
   const { httpPort, mqttPort, adminPassword } = app;
   if (adminPassword)
     process.stdout.write(`${say(CLI.adminPassword, settings.language, { password: adminPassword })}\n`);
   process.stdout.write(`${say(CLI.listening, settings.language, { host: settings.host, httpPort, mqttPort })}\n`);
-}
-
-function portTaken(error: unknown, { httpPort, language }: Settings): Error | undefined {
-  const { code, port } = error as { code?: string; port?: number };
-  if (code !== 'EADDRINUSE' || port === undefined) return undefined;
-  const name = port === httpPort ? 'HTTP_PORT' : 'MQTT_PORT';
-  return new MeterwardenError('invalid_setting', {
-    path: name,
-    params: { value: port, expected: say(CLI.freePort, language) },
-  });
 }
 
 async function runBacktest(fleet: string, options: { out: string; config?: string }): Promise<void> {
@@ -117,12 +112,14 @@ function print(text: Text, params: Record<string, string | number>): void {
   process.stdout.write(`${say(text, language, params)}\n`);
 }
 
-/** A sentence for people; anything unexpected keeps its stack. */
+/** A sentence for people; the stack of what is a defect is for those who debug. */
 function explain(error: unknown): string {
   if (error instanceof MeterwardenError)
     return error.path ? `${error.path}: ${sayError(error, language)}` : sayError(error, language);
   if (error instanceof CommanderError) return say(CLI.usageError, language, { problem: error.message });
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const { message, code, stack } = error as NodeJS.ErrnoException;
+  const sentence = say(CLI.unexpected, language, { problem: message || code || String(error) });
+  return DEBUGGING.test(process.env.LOG_LEVEL ?? '') ? `${sentence}\n${stack}` : sentence;
 }
 
 try {

@@ -1,20 +1,26 @@
 /** Connections to PostgreSQL and the schema they find there. */
 import { readdirSync, readFileSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { join } from 'node:path';
 import pg from 'pg';
 import { MeterwardenError } from '../errors.ts';
+import { unusableDatabase } from './postgres-refusals.ts';
 
 const MIGRATIONS_DIR = join(import.meta.dirname, 'migrations');
 /** Any constant: processes that start together take turns at migrating. */
 const MIGRATION_LOCK = 7_236_401;
 const POOL_SIZE = 12;
 const CONNECT_TIMEOUT_MS = 10_000;
+/** The schema uses what came with PostgreSQL 15. */
+const MIN_VERSION = 15;
 
-export function openPool(url: string, size = POOL_SIZE): pg.Pool {
+/** When `signal` is aborted its connections are cut, also under a query that takes long. */
+export function openPool(url: string, size = POOL_SIZE, signal?: AbortSignal): pg.Pool {
   const pool = new pg.Pool({
     connectionString: url,
     max: size,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    ...(signal && { stream: cutBy(signal) }),
     keepAlive: true, // a server that vanished is noticed
     application_name: 'meterwarden',
   });
@@ -25,17 +31,29 @@ export function openPool(url: string, size = POOL_SIZE): pg.Pool {
   return pool;
 }
 
-/** The schema uses what came with PostgreSQL 15. */
-const MIN_VERSION = 15;
+function cutBy(signal: AbortSignal): () => Socket {
+  const sockets = new Set<Socket>();
+  signal.addEventListener('abort', () => sockets.forEach((socket) => void socket.destroy()), { once: true });
+  return () => {
+    const socket = new Socket();
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+    if (signal.aborted) setImmediate(() => socket.destroy()); // by then the client listens
+    return socket;
+  };
+}
 
-export async function requireVersion(pool: pg.Pool): Promise<void> {
-  const { rows } = await pool.query<{ version: string }>("SELECT current_setting('server_version') AS version");
-  const { version } = rows[0]!;
-  if (Number.parseInt(version, 10) >= MIN_VERSION) return;
-  throw new MeterwardenError('invalid_setting', {
-    path: 'DATABASE_URL',
-    params: { value: `PostgreSQL ${version}`, expected: `PostgreSQL ≥ ${MIN_VERSION}` },
-  });
+/** Asks a server that somebody else runs whether it is there and new enough, before anything relies on it. */
+export async function requireServer(url: string, signal: AbortSignal, minVersion = MIN_VERSION): Promise<void> {
+  const pool = openPool(url, 1, signal);
+  try {
+    const { rows } = await pool.query<{ version: string }>("SELECT current_setting('server_version') AS version");
+    const { version } = rows[0]!;
+    if (Number.parseInt(version, 10) < minVersion)
+      throw unusableDatabase(url, { problem: 'too_old', version, needed: minVersion });
+  } finally {
+    await pool.end();
+  }
 }
 
 /** Brings the schema up to date: every file of migrations/ once, in order of name. */

@@ -41,10 +41,13 @@ export const CLI = {
     en: 'First start: the password of admin is {password} (shown this once)',
   },
   stopping: { 'zh-CN': '正在停止…', en: 'stopping…' },
-  freePort: { 'zh-CN': '未被占用的端口', en: 'a port that is not taken' },
   leftOut: {
     'zh-CN': '未计入的读数:台账中没有该器具 {unknownInstrument} 条,数值不可能 {impossibleValue} 条',
     en: 'readings left out: {unknownInstrument} of instruments that are not in the ledger, {impossibleValue} with impossible values',
+  },
+  unexpected: {
+    'zh-CN': '意外的错误:{problem}(在环境变量中设 LOG_LEVEL=debug 可看到出处)',
+    en: 'Unexpected: {problem} (LOG_LEVEL=debug in the environment shows where)',
   },
   usageError: { 'zh-CN': '命令行有误:{problem}(见 --help)', en: 'usage: {problem} (see --help)' },
   describe: {

@@ -423,7 +423,7 @@ describe('the command line', { timeout: 60_000 }, () => {
       expect(code, out).toBe(1);
       expect(out).toContain(`${name}: `);
       expect(out).toContain(String(port));
-      expect(out).toContain('a port that is not taken');
+      expect(out).toContain('the port is taken');
     }
     taken.close();
     await database.close();
