@@ -30,6 +30,15 @@ export interface AppendResult {
   readonly stored: number;
   readonly duplicates: number;
   readonly conflicts: readonly Conflict[];
+  /** What the store cannot take however often it is sent, each with the reason; absent = none. */
+  readonly refused?: readonly RefusedReading[];
+}
+
+export interface RefusedReading {
+  readonly key: number;
+  readonly tsMs: number;
+  /** In the words of the product. */
+  readonly reason: string;
 }
 
 /** A reading that contradicts the one already stored for the same moment. */
