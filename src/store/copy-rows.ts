@@ -1,6 +1,7 @@
 /** Readings as PostgreSQL's binary COPY format (documentation of COPY, "Binary Format"). */
-import { QUANTITIES, QUANTITY_COUNT } from '../fleet/quantity.ts';
+import { QUANTITIES } from '../fleet/quantity.ts';
 import type { Reading } from '../fleet/reading.ts';
+import { presentQuantities } from './reading-blocks.ts';
 
 /** PostgreSQL counts microseconds from 2000-01-01. */
 const POSTGRES_EPOCH_MS = 946_684_800_000;
@@ -50,14 +51,6 @@ export function encodeCopyRows(readings: readonly Reading[], receivedAtUs: numbe
     columns: ['instrument', 'ts', 'received_at', ...present.map((index) => QUANTITIES[index]!)],
     bytes: bytes.subarray(0, at + TRAILER_BYTES),
   };
-}
-
-function presentQuantities(readings: readonly Reading[]): number[] {
-  const seen = new Uint8Array(QUANTITY_COUNT);
-  for (const { values } of readings) {
-    for (let i = 0; i < QUANTITY_COUNT; i++) if (!Number.isNaN(values[i]!)) seen[i] = 1;
-  }
-  return [...seen.keys()].filter((index) => seen[index] === 1);
 }
 
 function setMicroseconds(view: DataView, at: number, us: number): void {

@@ -1,0 +1,61 @@
+/** What several writers stored, in the order of their commits, kept until the rules have seen it. */
+import type pg from 'pg';
+import type { Reading } from '../fleet/reading.ts';
+import type { LogEntry } from '../rules/reorder.ts';
+import { decodeReadings, encodeReadings } from './reading-blocks.ts';
+import type { AppendResult, ReadingStore } from './readings.ts';
+
+/** Any constant. Held from taking an id until the commit is visible, so that nobody reads past an entry still to come. */
+const LOG_LOCK = 7_236_404;
+/** Entries fetched at once: some tens of megabytes when every commit was full. */
+const ENTRIES_PER_FETCH = 16;
+
+export class PostgresReadingLog {
+  readonly #pool: pg.Pool;
+
+  constructor(pool: pg.Pool) {
+    this.#pool = pool;
+  }
+
+  /** An empty batch is a sign of life. */
+  async append(readings: readonly Reading[]): Promise<void> {
+    await this.#pool.query(
+      `WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock($1))
+       INSERT INTO reading_log (logged_at, readings) SELECT clock_timestamp(), $2 FROM turn`,
+      [LOG_LOCK, encodeReadings(readings)],
+    );
+  }
+
+  /** The next entries after `id`, oldest first; none when there is nothing new. */
+  async after(id: number): Promise<LogEntry[]> {
+    const { rows } = await this.#pool.query<{ id: string; at_ms: number; readings: Buffer }>(
+      `SELECT id, (extract(epoch FROM logged_at) * 1000)::float8 AS at_ms, readings
+       FROM reading_log WHERE id > $1 ORDER BY id LIMIT ${ENTRIES_PER_FETCH}`,
+      [id],
+    );
+    return rows.map((row) => ({ id: Number(row.id), atMs: row.at_ms, readings: decodeReadings(row.readings) }));
+  }
+
+  /** The log's clock, epoch milliseconds. */
+  async nowMs(): Promise<number> {
+    const { rows } = await this.#pool.query<{ ms: number }>(
+      'SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS ms',
+    );
+    return rows[0]!.ms;
+  }
+
+  async trim(throughId: number): Promise<void> {
+    await this.#pool.query('DELETE FROM reading_log WHERE id <= $1', [throughId]);
+  }
+}
+
+/** A store whose readings are logged before they count as stored: also repeated ones, whose first writer may have died between. */
+export function logged(store: ReadingStore, log: PostgresReadingLog): Pick<ReadingStore, 'append'> {
+  return {
+    append: async (batch): Promise<AppendResult> => {
+      const result = await store.append(batch);
+      if (batch.length > 0) await log.append(batch);
+      return result;
+    },
+  };
+}
