@@ -7,6 +7,7 @@ import type { Finding } from './fleet/finding.ts';
 import type { Reading } from './fleet/reading.ts';
 import { type DecodeContext, type Decoded, decode, type Message, type Refusal, showable } from './ingest/decode.ts';
 import type { IngestMetrics } from './ingest/metrics.ts';
+import { pause, Recording } from './recording.ts';
 import type { Rejection } from './store/postgres-rejections.ts';
 import type { Conflict, ReadingStore, RefusedReading } from './store/readings.ts';
 
@@ -39,14 +40,11 @@ const MAX_COMMIT_READINGS = 20_000;
 const READINGS_PER_REFUSAL = 10;
 /** Commits whose findings wait to be recorded. */
 const MAX_UNRECORDED = 1_000;
-/** Attempts after which a finding the database refuses is given up, so that the others can follow. */
-const MAX_RECORD_ATTEMPTS = 10;
 /** Waiting messages and bytes after which new ones are shed: the device keeps them, we cannot. */
 const MAX_WAITING_MESSAGES = 100_000;
 const MAX_WAITING_BYTES = 256 * 1024 * 1024;
 /** A message not stored by then is shed, long before its client gives the connection up (1.5 × keepalive). */
 const MAX_WAIT_MS = 20_000;
-const RETRY_MS = [50, 200, 500, 1000] as const;
 /** Also a message that has waited long in the queue gets one honest attempt. */
 const MIN_ATTEMPT_MS = 2_000;
 const PAYLOAD_EXCERPT_BYTES = 2048;
@@ -61,14 +59,13 @@ export class Pipeline {
   #waitingBytes = 0;
   #committing = false;
   #stopped = false;
-  #recorded: Promise<void> = Promise.resolve();
+  readonly #recording: Recording;
   readonly #notes = new Set<string>();
-  #unrecorded = 0;
-  #lost = false;
   #commitOfMs: number | undefined;
 
   constructor(parts: PipelineParts) {
     this.#parts = parts;
+    this.#recording = new Recording(parts);
   }
 
   /** Never throws; `settle` is called once: in order of receipt for what is stored, at once for what is shed on arrival. */
@@ -92,21 +89,19 @@ export class Pipeline {
 
   /** Findings of a tick or a replay, recorded after all earlier ones. */
   found(findings: readonly Finding[]): void {
-    if (findings.length > 0) this.#record(findings);
+    this.#recording.found(findings);
   }
 
   /** Resolves when everything found so far is recorded; rejects when some of it had to be given up. */
-  async recorded(): Promise<void> {
-    await this.#recorded;
-    if (this.#lost)
-      throw new Error('findings could not be recorded; they are found again from the readings at the next start');
+  recorded(): Promise<void> {
+    return this.#recording.recorded();
   }
 
   /** Stores and acknowledges what is waiting, then refuses whatever still comes. */
   async stop(): Promise<void> {
     this.#stopped = true;
     while (this.#committing) await new Promise((done) => setTimeout(done, 5));
-    await this.#recorded;
+    await this.#recording.stop();
   }
 
   async #commitAll(): Promise<void> {
@@ -197,40 +192,11 @@ export class Pipeline {
     }
   }
 
-  #record(findings: readonly Finding[]): void {
-    this.#unrecorded++;
-    this.#recorded = this.#recorded
-      .then(() => this.#recordUntilDone(findings))
-      .finally(() => {
-        this.#unrecorded--;
-      });
-  }
-
-  async #recordUntilDone(findings: readonly Finding[]): Promise<void> {
-    for (let attempt = 0; !this.#lost; attempt++) {
-      try {
-        return await this.#parts.record(findings);
-      } catch (error) {
-        this.#parts.onError('record', error);
-        if (this.#stopped && attempt > RETRY_MS.length) {
-          this.#lost = true; // and with it all that follow: they are found again together
-          return;
-        }
-        if (attempt >= MAX_RECORD_ATTEMPTS && isRefusedByDatabase(error)) {
-          if (findings.length === 1) return this.#parts.onError('finding given up', findings[0]);
-          for (const finding of findings) await this.#recordUntilDone([finding]);
-          return;
-        }
-        await pause(attempt);
-      }
-    }
-  }
-
   #overloaded(): boolean {
     return (
       this.#waiting.length >= MAX_WAITING_MESSAGES ||
       this.#waitingBytes >= MAX_WAITING_BYTES ||
-      this.#unrecorded >= MAX_UNRECORDED
+      this.#recording.waiting >= MAX_UNRECORDED
     );
   }
 
@@ -251,10 +217,6 @@ export class Pipeline {
   }
 }
 
-async function pause(attempt: number): Promise<void> {
-  await new Promise((done) => setTimeout(done, RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)]));
-}
-
 /** A database that hangs must not hold messages longer than one that refuses. */
 async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
@@ -266,11 +228,6 @@ async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
   } finally {
     clearTimeout(timer);
   }
-}
-
-/** SQLSTATE classes 22 and 23, data exception and integrity violation: trying again will not help. */
-function isRefusedByDatabase(error: unknown): boolean {
-  return /^2[23]/.test(String((error as { code?: unknown }).code ?? ''));
 }
 
 /** What the store cannot take is refused like what could not be read: on record, acknowledged, and nothing for the rules. */
