@@ -13,6 +13,7 @@ import type { Decoded, Message } from '../ingest/decode.ts';
 import type { Outcome, Settle } from '../pipeline.ts';
 import { InOrder, RefusalBudget } from './in-order.ts';
 import { PacketLengths } from './packet-lengths.ts';
+import { Sessions } from './sessions.ts';
 
 export interface AedesParts {
   readonly host: string;
@@ -42,8 +43,12 @@ const OVERSIZE_FACTOR = 4;
 const MAX_TOPIC_BYTES = 65_537;
 const MAX_CONNECTIONS = 50_000;
 const CONNECT_TIMEOUT_MS = 10_000;
-/** Sessions one gateway may keep open, and persistent client ids it may use. */
+/** Connections one gateway may have at once, and persistent sessions kept for it while their clients are absent. */
 const MAX_SESSIONS_PER_CLIENT = 16;
+/** Persistent sessions of absent clients in all. */
+const MAX_ABSENT_SESSIONS = 50_000;
+/** MQTT 3.1.1 promises 23 (3.1.3.1). */
+const MAX_CLIENT_ID_CHARS = 256;
 /** Messages of one connection waiting for their answer: more than any sane window, less than harm. */
 const MAX_IN_FLIGHT = 4096;
 const REFUSAL_RATE = { burst: 100, perSecond: 10 };
@@ -53,8 +58,10 @@ const MAX_FAILURES_PER_MINUTE = 60;
 const MAX_FAILURES_PER_ADDRESS = 2_000;
 const MAX_TRACKED_SOURCES = 20_000;
 const TCP_KEEPALIVE_MS = 60_000;
+/** Return codes of CONNACK, MQTT 3.1.1, table 3.1. */
+const ID_REJECTED = 2;
+const UNAVAILABLE = 3;
 const WRONG_CREDENTIALS = 4;
-const NOTHING = Buffer.alloc(0);
 
 /** Telemetry goes to the pipeline and nowhere else: it is neither retained nor distributed to subscribers. */
 class TelemetryBroker extends Aedes {
@@ -80,8 +87,12 @@ export async function startAedes(parts: AedesParts): Promise<DeviceBroker> {
     budgets.set(client, budget);
     return budget;
   };
-  const connects = new WeakMap<Client, ConnectPacket>();
-  const open = new OpenSessions();
+  const connects = new WeakMap<Client, { readonly packet: ConnectPacket; readonly idAccepted: boolean }>();
+  const open = new OpenConnections();
+  const kept = new Sessions(
+    { absentOfIdentity: MAX_SESSIONS_PER_CLIENT, absent: MAX_ABSENT_SESSIONS },
+    parts.refusalTopics,
+  );
   const failures = new Failures(parts.nowMs);
   const metrics = new BrokerMetrics(parts.registry);
   const guard = <A extends unknown[]>(stage: string, hook: (...args: A) => void, refuse: (...args: A) => void) => {
@@ -99,14 +110,16 @@ export async function startAedes(parts: AedesParts): Promise<DeviceBroker> {
   const broker = new TelemetryBroker({
     connectTimeout: CONNECT_TIMEOUT_MS,
     maxClientsIdLength: 65_535,
+    persistence: kept,
     preConnect: guard(
       'preConnect',
       (client: Client, packet: ConnectPacket, done: (error: Error | null, ok: boolean) => void) => {
         const name = packet.username ?? '';
         delete packet.will; // a last will would be a reading nobody measured
+        const idAccepted = isClientId(packet);
         // Session names are per identity: nobody takes over another client's session by guessing its client id.
         packet.clientId = `${name}/${packet.clientId || clientNumber()}`;
-        connects.set(client, packet);
+        connects.set(client, { packet, idAccepted });
         const welcome = broker.connectedClients < MAX_CONNECTIONS && !failures.blocked(addressOf(client), name);
         done(welcome ? null : new Error('refused unheard'), welcome);
       },
@@ -115,22 +128,22 @@ export async function startAedes(parts: AedesParts): Promise<DeviceBroker> {
     authenticate: guard(
       'authenticate',
       (client: Client, username: unknown, password: unknown, done: (error: never, ok: boolean) => void) => {
+        const { packet, idAccepted } = connects.get(client)!;
+        if (!idAccepted) return done(refusal('client id rejected', ID_REJECTED), false);
         const name = typeof username === 'string' ? username : '';
         const secret = Buffer.isBuffer(password) ? password.toString('utf8') : '';
         if (!parts.verify(name, secret)) {
           failures.count(addressOf(client), name);
           metrics.refusedConnections.inc();
-          return done(Object.assign(new Error('wrong credentials'), { returnCode: WRONG_CREDENTIALS }) as never, false);
+          return done(refusal('wrong credentials', WRONG_CREDENTIALS), false);
         }
         // A connection that ended meanwhile would never give its session back.
         if (client.closed || client.conn.destroyed) return done(new Error('gone') as never, false);
-        if (!open.enter(name))
-          return done(Object.assign(new Error('too many sessions'), { returnCode: 3 }) as never, false);
+        if (!open.enter(name)) return done(refusal('too many sessions', UNAVAILABLE), false);
         client.conn.once('close', () => open.leave(name));
-        const connect = connects.get(client)!;
-        if (!connect.clean && !open.mayPersist(name, connect.clientId)) {
-          connect.clean = true;
-          client.clean = true;
+        if (!packet.clean) {
+          const session = kept.enter(name, packet.clientId);
+          client.conn.once('close', () => kept.leave(session));
         }
         const wake = (afterMs: number, run: () => void) => void setTimeout(run, afterMs).unref();
         sessions.set(client, { client: name, answers: new InOrder(budgetOf(name), wake) });
@@ -154,7 +167,6 @@ export async function startAedes(parts: AedesParts): Promise<DeviceBroker> {
           const allRefused = decoded.readings.length === 0 && outcome === 'accepted';
           answer(() => {
             if (outcome === 'shed') return done(new Error('overloaded'));
-            packet.payload = NOTHING; // aedes keeps QoS 2 packets until they are released; ours are in the store
             done(null);
             if (notice && decoded.profile) tell(client, decoded.profile.refusals, notice);
           }, allRefused);
@@ -187,7 +199,8 @@ export async function startAedes(parts: AedesParts): Promise<DeviceBroker> {
     socket.setKeepAlive(true, TCP_KEEPALIVE_MS);
     broker.handle(guardLengths(socket, new PacketLengths(MAX_CONNECT_BYTES, maxPacketBytes)));
   });
-  metrics.connections(() => broker.connectedClients);
+  metrics.gauge('meterwarden_mqtt_connections', 'Connected clients', () => broker.connectedClients);
+  metrics.gauge('meterwarden_mqtt_kept_sessions', 'Persistent sessions, connected or not', () => kept.size);
   const port = await listen(server, parts.port, parts.host);
   return {
     port,
@@ -222,10 +235,9 @@ function guardLengths(socket: Socket, lengths: PacketLengths): Socket {
   return socket;
 }
 
-/** How many sessions each identity has open, and under which names it may keep persistent ones. */
-class OpenSessions {
+/** How many connections each identity has. */
+class OpenConnections {
   readonly #open = new Map<string, number>();
-  readonly #persistent = new Map<string, Set<string>>();
 
   enter(client: string): boolean {
     const count = this.#open.get(client) ?? 0;
@@ -238,13 +250,6 @@ class OpenSessions {
     const count = this.#open.get(client) ?? 1;
     if (count > 1) this.#open.set(client, count - 1);
     else this.#open.delete(client);
-  }
-
-  mayPersist(client: string, clientId: string): boolean {
-    const ids = this.#persistent.get(client) ?? new Set();
-    if (ids.size >= MAX_SESSIONS_PER_CLIENT && !ids.has(clientId)) return false;
-    this.#persistent.set(client, ids.add(clientId));
-    return true;
   }
 }
 
@@ -305,10 +310,10 @@ class BrokerMetrics {
     });
   }
 
-  connections(count: () => number): void {
+  gauge(name: string, help: string, count: () => number): void {
     new Gauge({
-      name: 'meterwarden_mqtt_connections',
-      help: 'Connected clients',
+      name,
+      help,
       registers: [this.#registry],
       collect() {
         this.set(count());
@@ -326,6 +331,16 @@ class BrokerMetrics {
     ];
     this.#broken.inc({ reason: known.includes(error.message) ? error.message : 'other' });
   }
+}
+
+/** MQTT 3.1.1, 3.1.3.1: a client without an id has no session that could be resumed. MQTT 3.1 always wants one. */
+function isClientId({ clientId, clean, protocolVersion }: ConnectPacket): boolean {
+  if (!clientId) return clean === true && protocolVersion === 4;
+  return clientId.length <= MAX_CLIENT_ID_CHARS;
+}
+
+function refusal(message: string, returnCode: number): never {
+  return Object.assign(new Error(message), { returnCode }) as never;
 }
 
 let clients = 0;

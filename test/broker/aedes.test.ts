@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
 import mqtt, { type MqttClient } from 'mqtt';
 import packet from 'mqtt-packet';
@@ -174,25 +175,97 @@ test('a last will is not a reading, and a client id is nobody else’s session',
   expect(received.map(({ message }) => message.payload.toString())).toEqual(['after']);
 });
 
-test('a persistent session is resumed', async () => {
-  const { broker } = await start();
-  const first = await client(broker, { clientId: 'kept', clean: false });
-  await first.subscribeAsync(profile.refusals);
-  await first.endAsync();
-  const again = mqtt.connect({
+/** Connects with clean = false, perhaps subscribes, disconnects; was there a session to resume? */
+async function resumed(broker: DeviceBroker, clientId: string, subscribe = false): Promise<boolean> {
+  const connected = mqtt.connect({
     host: '127.0.0.1',
     port: broker.port,
     username: 'GW',
     password: 'GW-secret',
-    clientId: 'kept',
+    clientId,
     clean: false,
     reconnectPeriod: 0,
   });
-  opened.push({ stop: () => again.endAsync(true) });
   const [connack] = await new Promise<[{ sessionPresent: boolean }]>((done) =>
-    again.once('connect', (...args) => done(args as never)),
+    connected.once('connect', (...args) => done(args as never)),
   );
-  expect(connack.sessionPresent).toBe(true);
+  if (subscribe) await connected.subscribeAsync(profile.refusals);
+  await connected.endAsync();
+  return connack.sessionPresent;
+}
+
+test('a persistent session is resumed; of ever new ones the last sixteen', async () => {
+  const { broker } = await start();
+  const ids = Array.from({ length: 40 }, (_, i) => `client ${i}`);
+  for (const id of ids) expect(await resumed(broker, id, true)).toBe(false);
+  const present: boolean[] = [];
+  for (const id of ids) present.push(await resumed(broker, id));
+  expect(present.slice(24)).toEqual(Array(16).fill(true));
+  expect(present.slice(0, 24)).toEqual(Array(24).fill(false));
+});
+
+const CONNECT = {
+  cmd: 'connect',
+  clientId: 'c',
+  protocolId: 'MQTT',
+  protocolVersion: 4,
+  clean: true,
+  keepalive: 0,
+  username: 'GW',
+  password: Buffer.from('GW-secret'),
+} as const;
+
+/** Without a client library, which would not send it. */
+function connectPacket(clientId: string, clean: boolean): Buffer {
+  const bytes = packet.generate({ ...CONNECT, clean: true, clientId });
+  if (!clean) bytes[bytes.indexOf('MQTT') + 5]! &= ~2;
+  return bytes;
+}
+
+async function answerTo(broker: DeviceBroker, bytes: Buffer): Promise<string> {
+  const socket = connectTcp(broker.port, '127.0.0.1');
+  opened.push({ stop: async () => socket.destroy() });
+  socket.write(bytes);
+  const [answer] = (await once(socket, 'data')) as [Buffer];
+  return answer.toString('hex');
+}
+
+test.each([
+  ['no client id and clean', '', true, '20020000'],
+  ['no client id and not clean', '', false, '20020002'],
+  ['a long client id', 'x'.repeat(256), true, '20020000'],
+  ['too long a client id', 'x'.repeat(257), true, '20020002'],
+])('%s', async (_name, clientId, clean, connack) => {
+  const { broker } = await start();
+  expect(await answerTo(broker, connectPacket(clientId, clean))).toBe(connack);
+});
+
+test('QoS 2 goes on beyond the receive window, and nothing of it is kept for a session', async () => {
+  const { broker } = await start({ receive: (_message, settle) => settle('accepted', stored) });
+  const gateway = await client(broker);
+  for (let i = 0; i < 1100; i += 100)
+    await Promise.all(Array.from({ length: 100 }, () => gateway.publishAsync(TOPIC, 'x', { qos: 2 })));
+  expect(gateway.connected).toBe(true);
+  const publish = packet.generate({
+    cmd: 'publish',
+    topic: TOPIC,
+    payload: 'x',
+    qos: 2,
+    messageId: 7,
+    dup: true,
+    retain: false,
+  });
+  const release = packet.generate({ cmd: 'pubrel', messageId: 9 });
+  const socket = connectTcp(broker.port, '127.0.0.1');
+  opened.push({ stop: async () => socket.destroy() });
+  const heard: string[] = [];
+  socket.on('data', (bytes: Buffer) => heard.push(bytes.toString('hex')));
+  socket.write(Buffer.concat([connectPacket('again', false), publish, release]));
+  while (heard.join('').length < 24) await once(socket, 'data');
+  // CONNACK; PUBREC for a message that may have been stored before; PUBCOMP for one that certainly was.
+  expect(heard.join('').slice(0, 8)).toBe('20020000');
+  expect(heard.join('')).toContain('50020007');
+  expect(heard.join('')).toContain('70020009');
 });
 
 test('the seventeenth session of one gateway is refused', async () => {
@@ -205,22 +278,7 @@ test('the seventeenth session of one gateway is refused', async () => {
 test.each([
   ['before CONNECT', Buffer.from([0x30, 0xff, 0xff, 0xff, 0x7f])],
   ['as CONNECT', Buffer.from([0x10, 0xff, 0xff, 0xff, 0x7f])],
-  [
-    'after CONNECT',
-    Buffer.concat([
-      packet.generate({
-        cmd: 'connect',
-        clientId: 'c',
-        protocolId: 'MQTT',
-        protocolVersion: 4,
-        clean: true,
-        keepalive: 0,
-        username: 'GW',
-        password: Buffer.from('GW-secret'),
-      }),
-      Buffer.from([0x30, 0xff, 0xff, 0xff, 0x7f]),
-    ]),
-  ],
+  ['after CONNECT', Buffer.concat([packet.generate(CONNECT), Buffer.from([0x30, 0xff, 0xff, 0xff, 0x7f])])],
   ['as nonsense', Buffer.from('GET / HTTP/1.1\r\n\r\n')],
 ])('a huge or foreign packet %s closes the connection', async (_name, bytes) => {
   const { broker } = await start();
