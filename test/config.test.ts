@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { loadDomain, loadSettings, parseKinds, SETTINGS, SETTINGS_FILE } from '../src/config.ts';
+import { loadDomain, loadSettings, parseKinds, SETTINGS, SETTINGS_FILE, startLanguage } from '../src/config.ts';
 import { MeterwardenError } from '../src/errors.ts';
 import { parseProfiles } from '../src/ingest/profile.ts';
 import { parseRules } from '../src/rules/ruleset.ts';
@@ -164,6 +164,28 @@ describe('settings', () => {
     }
     settingsFile(uncommented.replace('./config', SHIPPED));
     expect(loadSettings({}, folder)).toMatchObject({ httpPort: 8080, retentionDays: 800, language: 'zh-CN' });
+  });
+});
+
+describe('the language of the first error', () => {
+  it.each<[string, string | undefined, string]>([
+    ['HTTP_PORT: nonsense\nMETERWARDEN_LANG: en\n', undefined, 'en'],
+    ['METERWARDEN_LANG: en\nHTTP_PROT: 1\n', undefined, 'en'],
+    ['METERWARDEN_LANG: en\n', 'zh-CN', 'zh-CN'],
+    ['METERWARDEN_LANG: zh-CN\n', 'en', 'en'],
+    ['METERWARDEN_LANG: en\n', '', 'en'],
+    ['METERWARDEN_LANG: [en]\n', undefined, 'zh-CN'],
+    ['METERWARDEN_LANG: [\n', undefined, 'zh-CN'],
+    ['- METERWARDEN_LANG\n', undefined, 'zh-CN'],
+    ['', undefined, 'zh-CN'],
+  ])('with the file %j and the variable %j is %s', (text, variable, expected) => {
+    settingsFile(text);
+    expect(startLanguage({ METERWARDEN_LANG: variable }, folder)).toBe(expected);
+  });
+
+  it('needs no file', () => {
+    expect(startLanguage({}, folder)).toBe('zh-CN');
+    expect(startLanguage({ METERWARDEN_LANG: 'en' }, folder)).toBe('en');
   });
 });
 

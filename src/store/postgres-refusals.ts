@@ -24,8 +24,11 @@ export function databaseRefusal(error: unknown, url: string): MeterwardenError |
   return why && unusableDatabase(url, why, error);
 }
 
+/** What the operator can mend: connection, read-only, authorization, resources, intervention, system; the rest is a defect. */
+const OF_THE_SERVER = /^(08|25006|28|53|57|58)/;
+
 /** By SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appendix.html */
-function answered({ code = '', message }: pg.DatabaseError): Why {
+function answered({ code = '', message }: pg.DatabaseError): Why | undefined {
   switch (code) {
     case '28P01':
       return { problem: 'wrong_password' };
@@ -36,7 +39,7 @@ function answered({ code = '', message }: pg.DatabaseError): Why {
     case '42501':
       return { problem: 'not_permitted', answer: message };
     default:
-      return { problem: 'answered', answer: message, code };
+      return OF_THE_SERVER.test(code) ? { problem: 'answered', answer: message, code } : undefined;
   }
 }
 

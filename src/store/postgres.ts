@@ -45,7 +45,8 @@ function cutBy(signal: AbortSignal): () => Socket {
 
 /** Asks a server that somebody else runs whether it is there and new enough, before anything relies on it. */
 export async function requireServer(url: string, signal: AbortSignal, minVersion = MIN_VERSION): Promise<void> {
-  const pool = openPool(url, 1, signal);
+  const done = new AbortController();
+  const pool = openPool(url, 1, AbortSignal.any([signal, done.signal]));
   try {
     const { rows } = await pool.query<{ version: string }>("SELECT current_setting('server_version') AS version");
     const { version } = rows[0]!;
@@ -53,6 +54,7 @@ export async function requireServer(url: string, signal: AbortSignal, minVersion
       throw unusableDatabase(url, { problem: 'too_old', version, needed: minVersion });
   } finally {
     await pool.end();
+    done.abort(); // pg leaves a connection open whose sign-in went wrong on our side
   }
 }
 

@@ -1,5 +1,4 @@
 /** The real service as a process of its own: one reading's whole journey, what it refuses, how it stops and starts again. */
-import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import {
   existsSync,
@@ -13,15 +12,14 @@ import {
 } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import mqtt from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ADMIN_PASSWORD, Service } from '../../simulators/service.ts';
+import { MAIN, ROOT, type Run, run } from '../support/command-line.ts';
 import { testDatabase } from '../support/postgres.ts';
 
-const ROOT = resolve(import.meta.dirname, '../..');
-const MAIN = join(ROOT, 'src/main.ts');
 const SECRET = 'a gateway secret';
 const PASSWORD = 'correct horse';
 const MINUTE_MS = 60_000;
@@ -352,21 +350,6 @@ function processesIn(dir: string): string[] {
     } catch {
       return false; // gone meanwhile
     }
-  });
-}
-
-interface Run {
-  readonly code: number | null;
-  readonly out: string;
-}
-
-function run(script: string, args: readonly string[], env: Record<string, string> = {}, cwd = ROOT): Promise<Run> {
-  return new Promise((done) => {
-    const { METERWARDEN_DATA: _, ...inherited } = process.env;
-    const options = { cwd, env: { ...inherited, METERWARDEN_LANG: 'en', ...env }, timeout: 30_000 };
-    execFile(process.execPath, [script, ...args], options, (error, stdout, stderr) => {
-      done({ code: error ? ((error.code as unknown as number | undefined) ?? null) : 0, out: stdout + stderr });
-    });
   });
 }
 

@@ -1,0 +1,74 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { describe, expect, it } from 'vitest';
+import { listening, requireAddresses } from '../src/addresses.ts';
+import type { MeterwardenError } from '../src/errors.ts';
+import { sayError } from '../src/texts/errors.ts';
+
+const here = { host: '127.0.0.1', httpPort: 0, mqttPort: 0 };
+
+async function refusal(addresses: typeof here): Promise<MeterwardenError> {
+  return await requireAddresses(addresses).then(
+    () => expect.unreachable('it was not refused'),
+    (error) => error,
+  );
+}
+
+async function taken(): Promise<{ port: number; free(): Promise<void> }> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  return { port, free: () => new Promise((done) => server.close(() => done())) };
+}
+
+describe('addresses', () => {
+  it('that are free are left free', async () => {
+    const { port, free } = await taken();
+    await free();
+    await requireAddresses({ ...here, httpPort: port });
+    await requireAddresses({ ...here, mqttPort: port });
+  });
+
+  it.each([
+    ['httpPort', 'HTTP_PORT'],
+    ['mqttPort', 'MQTT_PORT'],
+  ])('whose %s is taken are refused by %s', async (field, path) => {
+    const { port, free } = await taken();
+    const error = await refusal({ ...here, [field]: port });
+    expect(error).toMatchObject({ code: 'unusable_setting', path, params: { value: port, problem: 'port_taken' } });
+    expect(sayError(error, 'en')).toBe(
+      `The setting “${port}” cannot be used: the port is taken; choose one that is not`,
+    );
+    await free();
+  });
+
+  it('are refused when both ports are one', async () => {
+    const { port, free } = await taken();
+    await free();
+    const error = await refusal({ ...here, httpPort: port, mqttPort: port });
+    expect(error).toMatchObject({ path: 'MQTT_PORT', params: { problem: 'port_taken' } });
+  });
+
+  it.each([
+    ['192.0.2.1', /^foreign_address$/], // a block for documentation, nobody's address
+    ['no-such-host.invalid', /^(unknown_host|no_name_service)$/],
+    ['127.0.0.1:80', /^(unknown_host|no_name_service)$/],
+  ])('at %s are refused by HOST', async (host, problem) => {
+    const error = await refusal({ ...here, host });
+    expect(error).toMatchObject({ code: 'unusable_setting', path: 'HOST', params: { value: host } });
+    expect(error.params.problem).toMatch(problem);
+    for (const language of ['zh-CN', 'en'] as const) expect(sayError(error, language)).toContain(host);
+  });
+
+  it.skipIf(process.getuid?.() === 0)('below 1024 need a privilege', async () => {
+    expect(await refusal({ ...here, httpPort: 1 })).toMatchObject({
+      path: 'HTTP_PORT',
+      params: { problem: 'port_forbidden' },
+    });
+  });
+
+  it('leave other errors alone', async () => {
+    const defect = new TypeError('no function');
+    await expect(listening('HTTP_PORT', here, () => Promise.reject(defect))).rejects.toBe(defect);
+  });
+});
