@@ -6,13 +6,13 @@ import { MeterwardenError } from './errors.ts';
 import type { START_PROBLEMS } from './texts/start.ts';
 
 type Addresses = Pick<Settings, 'host' | 'httpPort' | 'mqttPort'>;
-type PortSetting = 'HTTP_PORT' | 'MQTT_PORT';
+export type PortSetting = 'HTTP_PORT' | 'MQTT_PORT';
 
-/** Both at once, so that one port for both is found too. */
-export async function requireAddresses(addresses: Addresses): Promise<void> {
+/** All at once, so that one port for two purposes is found too. */
+export async function requireAddresses(addresses: Addresses, names: readonly PortSetting[]): Promise<void> {
   const probes: Server[] = [];
   try {
-    for (const name of ['HTTP_PORT', 'MQTT_PORT'] as const) {
+    for (const name of names) {
       const probe = createServer();
       probes.push(probe);
       await listening(name, addresses, async (host, port) => {

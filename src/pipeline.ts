@@ -12,7 +12,7 @@ import type { Rejection } from './store/postgres-rejections.ts';
 import type { Conflict, ReadingStore, RefusedReading } from './store/readings.ts';
 
 export interface PipelineParts extends DecodeContext {
-  readonly store: ReadingStore;
+  readonly store: Pick<ReadingStore, 'append'>;
   readonly reject: (rejections: readonly Rejection[]) => Promise<void>;
   readonly record: (findings: readonly Finding[]) => Promise<void>;
   /** The rules: readings of one commit, already stored. */

@@ -1,7 +1,7 @@
 /** What those who run the service ask: is it well, can it serve, what does it measure. */
 import { z } from 'zod';
 import { MeterwardenError } from '../errors.ts';
-import type { Api, InspectorParts, PartsReady } from './parts.ts';
+import type { Api, HealthParts, PartsReady } from './parts.ts';
 import { answers } from './schemas.ts';
 
 const TAGS = ['operation'];
@@ -12,7 +12,7 @@ const parts = z.object({
   parts: z.record(z.string(), z.boolean()).describe('Parts of the service that are in order.'),
 });
 
-export function healthRoutes(api: Api, { health, readiness, registry, onError }: InspectorParts): void {
+export function healthRoutes(api: Api, { health, readiness, registry, onError }: HealthParts): void {
   const asked = async (question: () => PartsReady | Promise<PartsReady>) => {
     const ready = await within(question).catch((error: unknown) => {
       if (!(error instanceof MeterwardenError)) onError('readiness', error);

@@ -13,7 +13,19 @@ import type { PostgresTasks } from '../store/postgres-tasks.ts';
 import type { ReadingStore } from '../store/readings.ts';
 import type { Language, Text } from '../texts/text.ts';
 
-export interface InspectorParts {
+/** What every process tells about itself. */
+export interface HealthParts {
+  readonly registry: Registry;
+  /** Is the process itself well: a restart would help if not. */
+  readonly health: () => PartsReady | Promise<PartsReady>;
+  /** Can it serve now. */
+  readonly readiness: () => PartsReady | Promise<PartsReady>;
+  /** For readers who ask for no language; Chinese if not given. */
+  readonly language?: Language;
+  readonly onError: (stage: string, error: unknown) => void;
+}
+
+export interface InspectorParts extends HealthParts {
   readonly ledger: Pick<PostgresLedger, 'ledger' | 'importCsv' | 'list' | 'putGateway' | 'listGateways'>;
   readonly people: Pick<PostgresPeople, 'signIn' | 'session' | 'signOut' | 'list' | 'create' | 'change'>;
   readonly readings: Pick<ReadingStore, 'range'>;
@@ -27,15 +39,7 @@ export interface InspectorParts {
   readonly changes: (wake: () => void) => { start(): Promise<void>; stop(): Promise<void> };
   readonly kinds: Kinds;
   readonly rules: ReadonlyMap<string, { readonly name: Text }>;
-  readonly registry: Registry;
-  /** Is the process itself well: a restart would help if not. */
-  readonly health: () => PartsReady | Promise<PartsReady>;
-  /** Can it serve now. */
-  readonly readiness: () => PartsReady | Promise<PartsReady>;
-  /** For readers who ask for no language; Chinese if not given. */
-  readonly language?: Language;
   readonly nowMs: () => number;
-  readonly onError: (stage: string, error: unknown) => void;
   /** Of the live stream; left out except in tests. */
   readonly streamTimes?: { readonly heartbeatMs: number; readonly pollMs: number };
 }

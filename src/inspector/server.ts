@@ -11,7 +11,7 @@ import { healthRoutes } from './health.ts';
 import { instrumentRoutes } from './instruments.ts';
 import { importRoute } from './instruments-import.ts';
 import { describeApi } from './openapi.ts';
-import type { Api, InspectorParts } from './parts.ts';
+import type { Api, HealthParts, InspectorParts } from './parts.ts';
 import { personRoutes } from './people.ts';
 import { validatorOf } from './problems.ts';
 import { rejectionRoutes } from './rejections.ts';
@@ -29,7 +29,22 @@ const MAX_PARAM_CHARS = 1_000;
 
 /** Not yet listening; `ready()` or `listen()` connects the stream, `close()` ends it. */
 export function buildServer(parts: InspectorParts): FastifyInstance {
-  const { onError } = parts;
+  const server = openServer(parts);
+  acceptJson(server);
+  describeApi(server);
+  server.register(async (scope) => healthRoutes(scope as Api, parts));
+  server.register(async (scope) => apiRoutes(scope as Api, parts), { prefix: PREFIX });
+  return server;
+}
+
+/** For processes that serve no API, but tell how they are. */
+export function buildHealthServer(parts: HealthParts): FastifyInstance {
+  const server = openServer(parts);
+  server.register(async (scope) => healthRoutes(scope as Api, parts));
+  return server;
+}
+
+function openServer({ language, onError }: HealthParts): FastifyInstance {
   const server = Fastify({
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -38,16 +53,12 @@ export function buildServer(parts: InspectorParts): FastifyInstance {
     return503OnClosing: false,
     frameworkErrors: (error, request, reply) => sendError(error, request, reply, onError),
   }).withTypeProvider<ZodTypeProvider>();
-  server.decorate('language', parts.language ?? DEFAULT_LANGUAGE);
+  server.decorate('language', language ?? DEFAULT_LANGUAGE);
   server.setValidatorCompiler(validatorOf);
   server.setSerializerCompiler(serializerCompiler);
   answerErrors(server, onError);
-  acceptJson(server);
   refuseWhenClosing(server);
-  describeApi(server);
-  server.register(async (scope) => healthRoutes(scope as Api, parts));
-  server.register(async (scope) => apiRoutes(scope as Api, parts), { prefix: PREFIX });
-  return server;
+  return server as unknown as FastifyInstance;
 }
 
 function apiRoutes(api: Api, parts: InspectorParts): void {

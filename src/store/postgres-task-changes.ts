@@ -1,71 +1,9 @@
-/** Tells when a commit changed tasks: one LISTEN connection for everybody in this process who wants to know. */
-import pg from 'pg';
+/** Tells when a commit changed tasks. */
+import { PostgresChanges } from './postgres-changes.ts';
 import { TASK_CHANGES_CHANNEL } from './postgres-task-history.ts';
 
-/** After a lost connection; changes missed meanwhile are announced by one call on reconnecting. */
-const RECONNECT_DELAY_MS = 1_000;
-/** A connection that dies silently is noticed by the system's probes, which begin after this long. */
-const KEEP_ALIVE_DELAY_MS = 10_000;
-
-export class PostgresTaskChanges {
-  readonly #url: string;
-  readonly #onChange: () => void;
-  #client: pg.Client | undefined;
-  #timer: NodeJS.Timeout | undefined;
-  #connecting: Promise<void> = Promise.resolve();
-  #stopped = false;
-
-  /** `onChange` may be called without a change, but never misses one. */
+export class PostgresTaskChanges extends PostgresChanges {
   constructor(url: string, onChange: () => void) {
-    this.#url = url;
-    this.#onChange = onChange;
-  }
-
-  /** Rejects when the first connection fails; later losses are repaired by themselves. */
-  async start(): Promise<void> {
-    this.#connecting = this.#connect();
-    await this.#connecting;
-  }
-
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    clearTimeout(this.#timer);
-    await this.#connecting.catch(() => {});
-    await this.#client?.end().catch(() => {});
-    this.#client = undefined;
-  }
-
-  async #connect(): Promise<void> {
-    const client = new pg.Client({
-      connectionString: this.#url,
-      application_name: 'meterwarden changes',
-      keepAlive: true,
-      keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
-    });
-    client.on('error', () => {});
-    client.on('end', () => this.#lost(client));
-    client.on('notification', () => this.#onChange());
-    try {
-      await client.connect();
-      await client.query(`LISTEN ${TASK_CHANGES_CHANNEL}`);
-    } catch (error) {
-      await client.end().catch(() => {});
-      throw error;
-    }
-    this.#client = client;
-    this.#onChange();
-  }
-
-  #lost(client: pg.Client): void {
-    if (this.#client !== client) return;
-    this.#client = undefined;
-    this.#reconnectLater();
-  }
-
-  #reconnectLater(): void {
-    if (this.#stopped) return;
-    this.#timer = setTimeout(() => {
-      this.#connecting = this.#connect().catch(() => this.#reconnectLater());
-    }, RECONNECT_DELAY_MS);
+    super(url, TASK_CHANGES_CHANNEL, onChange);
   }
 }

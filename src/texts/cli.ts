@@ -8,7 +8,16 @@ export const CLI = {
   },
   usage: { 'zh-CN': '<命令> [选项]', en: '<command> [options]' },
   helpCommand: { 'zh-CN': '显示某个命令的帮助', en: 'show help for a command' },
-  serve: { 'zh-CN': '启动服务', en: 'start the service' },
+  serve: { 'zh-CN': '启动服务(一个进程包办一切)', en: 'start the service: everything in one process' },
+  ingest: {
+    'zh-CN': '只接收并保存读数,可有多个(需要 DATABASE_URL)',
+    en: 'only take in and store readings, as many as needed (needs DATABASE_URL)',
+  },
+  work: {
+    'zh-CN': '只运行规则、派发任务、清理过期读数(需要 DATABASE_URL)',
+    en: 'only run the rules, dispatch tasks and drop old readings (needs DATABASE_URL)',
+  },
+  api: { 'zh-CN': '只提供 HTTP 接口(需要 DATABASE_URL)', en: 'only serve the HTTP API (needs DATABASE_URL)' },
   settings: {
     'zh-CN': '设置(环境变量,或工作目录中的 meterwarden.yaml):',
     en: 'Settings (environment, or meterwarden.yaml in the working folder):',
@@ -35,6 +44,10 @@ export const CLI = {
   listening: {
     'zh-CN': '服务已启动:HTTP http://{host}:{httpPort}(接口文档 /docs),MQTT mqtt://{host}:{mqttPort}',
     en: 'Ready: HTTP http://{host}:{httpPort} (API at /docs), MQTT mqtt://{host}:{mqttPort}',
+  },
+  listeningHttp: {
+    'zh-CN': '{role} 已启动:HTTP http://{host}:{httpPort}',
+    en: 'Ready ({role}): HTTP http://{host}:{httpPort}',
   },
   adminPassword: {
     'zh-CN': '首次启动:管理员 admin 的密码为 {password}(只显示这一次)',

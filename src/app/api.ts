@@ -1,0 +1,55 @@
+/** People and programs ask and act: the HTTP API. Roles without one still tell how they are. */
+import type { FastifyInstance } from 'fastify';
+import { listening } from '../addresses.ts';
+import type { PartsReady } from '../inspector/parts.ts';
+import { buildHealthServer, buildServer } from '../inspector/server.ts';
+import { PostgresPeople } from '../store/postgres-people.ts';
+import { countRejections, listRejections } from '../store/postgres-rejections.ts';
+import { PostgresTaskChanges } from '../store/postgres-task-changes.ts';
+import type { Foundation } from './foundation.ts';
+
+/** Parts of the process, by name, that have to be in order for it to serve. */
+export type Readiness = () => PartsReady | Promise<PartsReady>;
+
+export interface Served {
+  readonly httpPort: number;
+  /** Made up at the first start when none was given; told once. */
+  readonly adminPassword: string | undefined;
+}
+
+export async function startApi(foundation: Foundation, readiness: Readiness): Promise<Served> {
+  const { settings, domain, registry, databaseUrl, pool, ledger, readings, findings, tasks } = foundation;
+  const { nowMs, onError } = foundation;
+  const people = new PostgresPeople(pool);
+  const adminPassword = await people.ensureAdmin(settings.adminPassword);
+  const server = buildServer({
+    ledger,
+    people,
+    readings,
+    findings,
+    tasks,
+    rejections: { list: (filter) => listRejections(pool, filter), counts: () => countRejections(pool) },
+    changes: (wake) => new PostgresTaskChanges(databaseUrl, wake),
+    kinds: domain.kinds,
+    language: settings.language,
+    rules: domain.rules.rules,
+    registry,
+    health: () => ({ process: true }),
+    readiness,
+    nowMs,
+    onError,
+  });
+  return { httpPort: await listen(foundation, server), adminPassword };
+}
+
+export async function startHealth(foundation: Foundation, readiness: Readiness): Promise<Served> {
+  const { registry, settings, onError } = foundation;
+  const parts = { registry, language: settings.language, health: () => ({ process: true }), readiness, onError };
+  return { httpPort: await listen(foundation, buildHealthServer(parts)), adminPassword: undefined };
+}
+
+async function listen({ settings, onStop }: Foundation, server: FastifyInstance): Promise<number> {
+  onStop(() => server.close());
+  await listening('HTTP_PORT', settings, (host, port) => server.listen({ host, port }));
+  return (server.server.address() as { port: number }).port;
+}

@@ -1,0 +1,105 @@
+/** What every role stands on: configuration, the database, the ledger, and where readings, findings and tasks are kept. */
+import type pg from 'pg';
+import type { Logger } from 'pino';
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import { type Domain, loadDomain, type Settings } from '../config.ts';
+import { startEmbeddedPostgres } from '../store/embedded-postgres.ts';
+import { migrate, openPool, requireServer } from '../store/postgres.ts';
+import { PostgresFindings } from '../store/postgres-findings.ts';
+import { PostgresLedger } from '../store/postgres-ledger.ts';
+import { PostgresReadings } from '../store/postgres-readings.ts';
+import { PostgresTasks } from '../store/postgres-tasks.ts';
+import type { OnStop } from './timers.ts';
+
+export interface Foundation {
+  readonly settings: Settings;
+  readonly domain: Domain;
+  readonly registry: Registry;
+  readonly databaseUrl: string;
+  readonly pool: pg.Pool;
+  readonly ledger: PostgresLedger;
+  /** Told the key of every instrument whose line in the ledger has changed. */
+  readonly instrumentChanged: Set<(key: number) => void>;
+  readonly readings: PostgresReadings;
+  readonly findings: PostgresFindings;
+  readonly tasks: PostgresTasks;
+  readonly logger: Logger;
+  readonly nowMs: () => number;
+  readonly onError: (stage: string, error: unknown) => void;
+  readonly onStop: OnStop;
+  /** Calls the start off. */
+  readonly signal: AbortSignal;
+}
+
+export async function openFoundation(
+  settings: Settings,
+  logger: Logger,
+  onStop: OnStop,
+  signal: AbortSignal,
+): Promise<Foundation> {
+  const domain = loadDomain(settings.configDir);
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  onStop(() => registry.clear());
+
+  if (settings.databaseUrl) await requireServer(settings.databaseUrl, signal);
+  const databaseUrl = settings.databaseUrl ?? (await embedded(settings, logger, onStop, signal));
+  const pool = openPool(databaseUrl, undefined, signal);
+  onStop(() => pool.end());
+  await migrate(pool);
+
+  const nowMs = Date.now;
+  const readings = new PostgresReadings(pool, nowMs);
+  const instrumentChanged = new Set<(key: number) => void>();
+  const ledger = await PostgresLedger.open(pool, domain.kinds, ({ key }) => {
+    for (const changed of instrumentChanged) changed(key);
+  });
+  const findings = new PostgresFindings({
+    pool,
+    ledger: ledger.ledger,
+    policyOf: (rule) => domain.rules.rules.get(rule),
+    policies: domain.tasks,
+    range: (...args) => readings.range(...args),
+  });
+  return {
+    settings,
+    domain,
+    registry,
+    databaseUrl,
+    pool,
+    ledger,
+    instrumentChanged,
+    readings,
+    findings,
+    tasks: new PostgresTasks(pool, domain.tasks),
+    logger,
+    nowMs,
+    onError: (stage, error) => logger.error({ stage, error: describe(error) }, 'failed'),
+    onStop,
+    signal,
+  };
+}
+
+async function embedded(settings: Settings, logger: Logger, onStop: OnStop, signal: AbortSignal): Promise<string> {
+  const server = await startEmbeddedPostgres({
+    dataDir: settings.dataDir,
+    signal,
+    onLog: (line) => logger.debug({ postgres: line }),
+    onNote: (note) => logger.info(note),
+  });
+  onStop(() => server.stop());
+  return server.url;
+}
+
+export async function answers(pool: pg.Pool): Promise<boolean> {
+  return await pool.query('SELECT 1').then(
+    () => true,
+    () => false,
+  );
+}
+
+function describe(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const { code } = error as { code?: unknown };
+  return { message: error.message, ...(code === undefined ? {} : { code }), stack: error.stack };
+}

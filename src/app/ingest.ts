@@ -1,0 +1,69 @@
+/** Readings are taken in, stored and acknowledged: the pipeline and the broker in front of it. */
+import { listening } from '../addresses.ts';
+import { startAedes } from '../broker/aedes.ts';
+import { IngestMetrics } from '../ingest/metrics.ts';
+import { refusalNotice } from '../ingest/notice.ts';
+import { Pipeline } from '../pipeline.ts';
+import { conflictFindings } from '../rules/conflict.ts';
+import { logged, PostgresReadingLog } from '../store/postgres-reading-log.ts';
+import { insertRejections } from '../store/postgres-rejections.ts';
+import type { Foundation } from './foundation.ts';
+import { type OwnRules, SIGN_OF_LIFE_MS } from './rules.ts';
+import { every } from './timers.ts';
+
+const MAX_PAYLOAD_BYTES = 256 * 1024;
+const MAX_FUTURE_MS = 5 * 60_000;
+const DAY_MS = 86_400_000;
+
+/** `rules`: of a process that judges what it stores; without them, what is stored is logged for another to judge. */
+export async function startPipeline(foundation: Foundation, rules: OwnRules | undefined): Promise<Pipeline> {
+  const { settings, domain, registry, pool, ledger, readings, findings, nowMs, onError, onStop } = foundation;
+  const log = new PostgresReadingLog(pool);
+  const pipeline = new Pipeline({
+    ledger: ledger.ledger,
+    kinds: domain.kinds,
+    profiles: domain.profiles,
+    limits: {
+      maxPayloadBytes: MAX_PAYLOAD_BYTES,
+      maxFutureMs: MAX_FUTURE_MS,
+      maxAgeMs: settings.retentionDays * DAY_MS,
+    },
+    store: rules ? readings : logged(readings, log),
+    reject: (rejections) => insertRejections(pool, rejections),
+    record: (found) => findings.record(found, new Date(nowMs())),
+    evaluate: rules?.evaluate ?? (() => []),
+    conflictFindings: (conflicts) => conflictFindings(domain.rules, conflicts),
+    metrics: new IngestMetrics(registry),
+    nowMs,
+    onError,
+  });
+  if (rules) onStop(() => rules.keep());
+  onStop(() => pipeline.stop());
+  if (rules) await rules.start(pipeline);
+  else {
+    await log.append([]);
+    every(SIGN_OF_LIFE_MS, () => log.append([]), onError, onStop);
+  }
+  return pipeline;
+}
+
+/** Devices connect to this process; resolves with the port. */
+export async function startBroker(foundation: Foundation, pipeline: Pipeline): Promise<number> {
+  const { settings, domain, registry, ledger, nowMs, onError, onStop } = foundation;
+  const broker = await listening('MQTT_PORT', settings, (host, port) =>
+    startAedes({
+      host,
+      port,
+      registry,
+      verify: (id, secret) => ledger.verifyGateway(id, secret),
+      receive: (message, settle) => pipeline.receive(message, settle),
+      refusalTopics: domain.profiles.refusalTopics,
+      refusalNotice: (decoded) => refusalNotice(decoded, settings.language),
+      maxPayloadBytes: MAX_PAYLOAD_BYTES,
+      nowMs,
+      onError,
+    }),
+  );
+  onStop(() => broker.stop());
+  return broker.port;
+}
