@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { MeterwardenError } from '../../src/errors.ts';
 import { holdDataFolder } from '../../src/store/data-folder.ts';
 import { sayError } from '../../src/texts/errors.ts';
+import { asNobody } from '../support/nobody.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -49,11 +50,12 @@ describe('the data folder', () => {
     expect(refusal('/proc/meterwarden/data').params).toMatchObject({ at: '/proc/meterwarden' });
   });
 
-  it.skipIf(process.getuid?.() === 0)('that cannot be written is refused with what was tried', () => {
+  it('that cannot be written is refused with what was tried', async () => {
     chmodSync(folder, 0o555);
-    expect(refusal(folder).params).toMatchObject({ problem: 'not_writable', at: join(folder, 'service.lock') });
-    expect(refusal(join(folder, 'data')).params).toMatchObject({ problem: 'not_writable', code: 'EACCES' });
-    chmodSync(folder, 0o755);
+    await asNobody(async () => {
+      expect(refusal(folder).params).toMatchObject({ problem: 'not_writable', at: join(folder, 'service.lock') });
+      expect(refusal(join(folder, 'data')).params).toMatchObject({ problem: 'not_writable', code: 'EACCES' });
+    });
   });
 
   it('is held by one service at a time, for as long as that one lives', async () => {
