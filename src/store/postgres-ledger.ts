@@ -57,8 +57,9 @@ const MAX_LISTED_REJECTIONS = 1_000;
 const MAX_LINES = 2_000_000;
 /** A file may move masters around between districts; so many refusals in a row may follow from each other. */
 const MAX_MASTER_ROUNDS = 20;
-/** Imports take turns: keys are handed out densely. */
+/** Writers take turns, in the triggers of migration 006 too: keys are handed out densely, versions become visible in order. */
 const IMPORT_LOCK = 7_236_403;
+export const LEDGER_CHANGES_CHANNEL = 'ledger_changes';
 const COLUMNS = Object.keys(INSTRUMENT_COLUMNS) as InstrumentColumn[];
 const COLUMN_LIST = COLUMNS.join(', ');
 const TYPES: Partial<Record<InstrumentColumn, string>> = {
@@ -80,6 +81,9 @@ export class PostgresLedger {
   readonly #kinds: Kinds;
   readonly #onChanged: (instrument: Instrument) => void;
   readonly #credentials = new Map<string, Credential>();
+  #instrumentVersion = 0;
+  #gatewayVersion = 0;
+  #refreshing: Promise<void> = Promise.resolve();
 
   private constructor(pool: pg.Pool, kinds: Kinds, onChanged: (instrument: Instrument) => void) {
     this.#pool = pool;
@@ -93,15 +97,35 @@ export class PostgresLedger {
     onChanged: (instrument: Instrument) => void = () => {},
   ): Promise<PostgresLedger> {
     const opened = new PostgresLedger(pool, kinds, onChanged);
-    const { rows } = await pool.query<InstrumentRow>(`SELECT ${ROW} FROM instruments ORDER BY key`);
-    for (const row of rows) opened.ledger.put(instrumentOf(row));
-    const gateways = await pool.query<{ id: string; secret_salt: Buffer; secret_hash: Buffer }>(
-      'SELECT * FROM gateways',
-    );
-    for (const { id, secret_salt, secret_hash } of gateways.rows) {
-      opened.#credentials.set(id, { salt: secret_salt, hash: secret_hash });
-    }
+    await opened.#refresh(() => {});
     return opened;
+  }
+
+  /** Takes over what other processes have changed since; calls take turns. */
+  refresh(): Promise<void> {
+    this.#refreshing = this.#refreshing.catch(() => {}).then(() => this.#refresh(this.#onChanged));
+    return this.#refreshing;
+  }
+
+  async #refresh(onChanged: (instrument: Instrument) => void): Promise<void> {
+    const instruments = await this.#pool.query<InstrumentRow & { version: string }>(
+      `SELECT ${ROW}, version FROM instruments WHERE version > $1 OR $1 = 0 ORDER BY version, key`,
+      [this.#instrumentVersion],
+    );
+    for (const row of instruments.rows) {
+      const instrument = instrumentOf(row);
+      this.ledger.put(instrument);
+      this.#instrumentVersion = Number(row.version);
+      onChanged(instrument);
+    }
+    const gateways = await this.#pool.query<{ id: string; secret_salt: Buffer; secret_hash: Buffer; version: string }>(
+      'SELECT id, secret_salt, secret_hash, version FROM gateways WHERE version > $1 OR $1 = 0 ORDER BY version',
+      [this.#gatewayVersion],
+    );
+    for (const { id, secret_salt, secret_hash, version } of gateways.rows) {
+      this.#credentials.set(id, { salt: secret_salt, hash: secret_hash });
+      this.#gatewayVersion = Number(version);
+    }
   }
 
   /**

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 
 /** Any constants; one for each thing that must have one owner. */
-export const LOCKS = { rules: 7_236_405, handover: 7_236_406 } as const;
+export const LOCKS = { rules: 7_236_405, handover: 7_236_406, database: 7_236_407 } as const;
 
 const RETRY_MS = 1_000;
 const WATCH_MS = 2_000;
@@ -42,7 +42,7 @@ export async function asSoleOwner(
     } catch (error) {
       onError(error);
     } finally {
-      await client.end().catch(() => {});
+      await leave(client);
     }
     await delay(RETRY_MS, undefined, { signal }).catch(() => {});
   }
@@ -65,4 +65,14 @@ async function workWatched(
   } finally {
     clearInterval(watch);
   }
+}
+
+/** Also from a server that does not answer. */
+async function leave(client: pg.Client): Promise<void> {
+  const given = new AbortController();
+  await Promise.race([
+    client.end().catch(() => {}),
+    delay(ANSWER_TIMEOUT_MS, undefined, { signal: given.signal }).catch(() => {}),
+  ]);
+  given.abort();
 }
