@@ -59,7 +59,13 @@ export async function startApp(settings: Settings, options: AppOptions = {}): Pr
   try {
     if (role !== 'serve') requireDatabase(settings);
     await unlessAborted(starting.signal, requireAddresses(settings, PORTS[role]));
-    const foundation = await openFoundation(settings, logger, (step) => void undo.push(step), starting.signal);
+    const foundation = await openFoundation(
+      settings,
+      role === 'serve',
+      logger,
+      (step) => void undo.push(step),
+      starting.signal,
+    );
     const app = await START[role](foundation);
     return {
       ...app,

@@ -5,8 +5,10 @@ import { collectDefaultMetrics, Registry } from 'prom-client';
 import { type Domain, loadDomain, type Settings } from '../config.ts';
 import { startEmbeddedPostgres } from '../store/embedded-postgres.ts';
 import { migrate, openPool, requireServer } from '../store/postgres.ts';
+import { PostgresChanges } from '../store/postgres-changes.ts';
 import { PostgresFindings } from '../store/postgres-findings.ts';
-import { PostgresLedger } from '../store/postgres-ledger.ts';
+import { LEDGER_CHANGES_CHANNEL, PostgresLedger } from '../store/postgres-ledger.ts';
+import { claimDatabase } from '../store/postgres-presence.ts';
 import { PostgresReadings } from '../store/postgres-readings.ts';
 import { PostgresTasks } from '../store/postgres-tasks.ts';
 import type { OnStop } from './timers.ts';
@@ -31,8 +33,10 @@ export interface Foundation {
   readonly signal: AbortSignal;
 }
 
+/** `alone`: no other process uses the database. */
 export async function openFoundation(
   settings: Settings,
+  alone: boolean,
   logger: Logger,
   onStop: OnStop,
   signal: AbortSignal,
@@ -44,16 +48,19 @@ export async function openFoundation(
 
   if (settings.databaseUrl) await requireServer(settings.databaseUrl, signal);
   const databaseUrl = settings.databaseUrl ?? (await embedded(settings, logger, onStop, signal));
+  onStop(await claimDatabase(databaseUrl, alone, signal));
   const pool = openPool(databaseUrl, undefined, signal);
   onStop(() => pool.end());
   await migrate(pool);
 
+  const onError = (stage: string, error: unknown) => logger.error({ stage, error: describe(error) }, 'failed');
   const nowMs = Date.now;
   const readings = new PostgresReadings(pool, nowMs);
   const instrumentChanged = new Set<(key: number) => void>();
   const ledger = await PostgresLedger.open(pool, domain.kinds, ({ key }) => {
     for (const changed of instrumentChanged) changed(key);
   });
+  if (!alone) await followLedger(databaseUrl, ledger, onError, onStop);
   const findings = new PostgresFindings({
     pool,
     ledger: ledger.ledger,
@@ -74,10 +81,23 @@ export async function openFoundation(
     tasks: new PostgresTasks(pool, domain.tasks),
     logger,
     nowMs,
-    onError: (stage, error) => logger.error({ stage, error: describe(error) }, 'failed'),
+    onError,
     onStop,
     signal,
   };
+}
+
+/** What other processes change in the ledger is known here within moments. */
+async function followLedger(
+  databaseUrl: string,
+  ledger: PostgresLedger,
+  onError: Foundation['onError'],
+  onStop: OnStop,
+): Promise<void> {
+  const refresh = () => void ledger.refresh().catch((error) => onError('ledger', error));
+  const changes = new PostgresChanges(databaseUrl, LEDGER_CHANGES_CHANNEL, refresh);
+  onStop(() => changes.stop());
+  await changes.start();
 }
 
 async function embedded(settings: Settings, logger: Logger, onStop: OnStop, signal: AbortSignal): Promise<string> {

@@ -68,7 +68,7 @@ async function workWatched(
 }
 
 /** Also from a server that does not answer. */
-async function leave(client: pg.Client): Promise<void> {
+export async function leave(client: pg.Client): Promise<void> {
   const given = new AbortController();
   await Promise.race([
     client.end().catch(() => {}),

@@ -51,6 +51,10 @@ export const START_PROBLEMS = {
     en: 'the server does not admit the user “{user}” ({answer})',
   },
   no_database: { 'zh-CN': '没有数据库“{database}”', en: 'there is no database “{database}”' },
+  used_otherwise: {
+    'zh-CN': '另一个服务正以别的方式使用该数据库:serve 独占数据库,ingest、work、api 共用数据库',
+    en: 'another service uses the database otherwise: serve has it alone, ingest, work and api share it',
+  },
   no_tls: { 'zh-CN': '服务器不支持 TLS', en: 'the server does not speak TLS' },
   untrusted: {
     'zh-CN': '服务器的 TLS 证书不可信({code})',
