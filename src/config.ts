@@ -2,12 +2,10 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parse as parseYaml } from 'yaml';
-import { z } from 'zod';
 import { MeterwardenError } from './errors.ts';
-import { parseDurationMs } from './fleet/duration.ts';
-import type { Kind, KindQuantity, Kinds } from './fleet/kind.ts';
-import { QUANTITIES, type Quantity } from './fleet/quantity.ts';
+import type { Kinds } from './fleet/kind.ts';
 import { type Profiles, parseProfiles } from './ingest/profile.ts';
+import { parseKinds } from './kinds.ts';
 import { nearest } from './nearest.ts';
 import { parseRules, type RuleSet } from './rules/ruleset.ts';
 import { parseTaskPolicies, type TaskPolicies } from './tasks/policy.ts';
@@ -189,63 +187,4 @@ function readYaml(path: string): unknown {
   } catch (error) {
     throw new MeterwardenError('invalid_config', { path, params: { problem: (error as Error).message }, cause: error });
   }
-}
-
-const duration = z.string().transform((text, context) => {
-  const ms = parseDurationMs(text);
-  if (ms === undefined) context.addIssue({ code: 'custom', message: `${text}: 30s | 15m | 24h | 7d` });
-  return ms ?? 0;
-});
-
-const kindsSchema = z.record(
-  z.string().regex(/^[a-z0-9-]+$/),
-  z.strictObject({
-    name: z.strictObject({ 'zh-CN': z.string(), en: z.string() }),
-    report_period: duration,
-    register: z.enum(QUANTITIES),
-    digits: z.int().min(3).max(12),
-    quantities: z.partialRecord(
-      z.enum(QUANTITIES),
-      z.strictObject({ obis: z.array(z.string()), unit: z.string(), min: z.number(), max: z.number() }),
-    ),
-    mpe_pct: z.record(z.string(), z.number().positive()),
-    source: z.string(),
-  }),
-);
-
-export function parseKinds(raw: unknown): Kinds {
-  const parsed = kindsSchema.safeParse(raw);
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    throw new MeterwardenError('invalid_config', {
-      path: ['kinds', ...issue!.path].join('.'),
-      params: { problem: issue!.message },
-    });
-  }
-  return new Map(
-    Object.entries(parsed.data).map(([id, raw]): [string, Kind] => {
-      const quantities = new Map<Quantity, KindQuantity>();
-      const names = new Map<string, Quantity>();
-      for (const [name, { obis, unit, min, max }] of Object.entries(raw.quantities) as [
-        Quantity,
-        { obis: string[] } & KindQuantity,
-      ][]) {
-        quantities.set(name, { unit, min, max });
-        for (const alias of [name, ...obis]) names.set(alias, name);
-      }
-      return [
-        id,
-        {
-          id,
-          name: raw.name,
-          reportPeriodMs: raw.report_period,
-          register: raw.register,
-          digits: raw.digits,
-          quantities,
-          names,
-          mpePct: new Map(Object.entries(raw.mpe_pct)),
-        },
-      ];
-    }),
-  );
 }

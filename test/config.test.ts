@@ -3,11 +3,8 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { loadDomain, loadSettings, parseKinds, SETTINGS, SETTINGS_FILE, startLanguage } from '../src/config.ts';
+import { loadDomain, loadSettings, SETTINGS, SETTINGS_FILE, startLanguage } from '../src/config.ts';
 import { MeterwardenError } from '../src/errors.ts';
-import { parseProfiles } from '../src/ingest/profile.ts';
-import { parseRules } from '../src/rules/ruleset.ts';
-import { parseTaskPolicies } from '../src/tasks/policy.ts';
 import { sayError } from '../src/texts/errors.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
@@ -246,110 +243,8 @@ describe('the folder of configuration', () => {
     writeFileSync(join(folder, 'kinds.yaml'), JSON.stringify({ electricity }));
     expect(refusal(() => loadDomain(folder))).toMatchObject({
       code: 'invalid_config',
-      path: 'rules.stopped.kinds',
+      path: 'rules.stopped.kinds[1]',
       params: { nearest: 'electricity' },
     });
-  });
-});
-
-/** A shipped file with one thing changed. */
-function changed(file: string, change: (raw: Loose) => void): unknown {
-  const raw = parse(readFileSync(join(SHIPPED, file), 'utf8'));
-  change(raw);
-  return raw;
-}
-
-// biome-ignore lint/suspicious/noExplicitAny: YAML as it was written
-type Loose = any;
-
-describe('a broken file names the path', () => {
-  it.each<[string, (raw: Loose) => void, string]>([
-    ['an unknown key', (raw) => Object.assign(raw.electricity, { digit: 6 }), 'kinds.electricity'],
-    ['no period', (raw) => delete raw.water.report_period, 'kinds.water.report_period'],
-    ['a period without unit', (raw) => Object.assign(raw.water, { report_period: '60' }), 'kinds.water.report_period'],
-    ['a register nobody knows', (raw) => Object.assign(raw.gas, { register: 'volume' }), 'kinds.gas.register'],
-    ['half a digit', (raw) => Object.assign(raw.gas, { digits: 5.5 }), 'kinds.gas.digits'],
-    ['a name in one language', (raw) => delete raw.heat.name.en, 'kinds.heat.name.en'],
-    [
-      'a quantity nobody knows',
-      (raw) => Object.assign(raw.heat.quantities, { heat: { obis: [], unit: 'kWh', min: 0, max: 1 } }),
-      'kinds.heat.quantities',
-    ],
-    [
-      'a limit that is text',
-      (raw) => Object.assign(raw.electricity.quantities.voltage_v, { max: '1000' }),
-      'kinds.electricity.quantities.voltage_v.max',
-    ],
-    ['an error limit of nothing', (raw) => Object.assign(raw.gas.mpe_pct, { '1.5': 0 }), 'kinds.gas.mpe_pct.1.5'],
-    ['a name that is no word', (raw) => Object.assign(raw, { 'E V': raw.gas }), 'kinds.E V'],
-  ])('kinds.yaml with %s', (_what, change, path) => {
-    expect(refusal(() => parseKinds(changed('kinds.yaml', change)))).toMatchObject({ code: 'invalid_config', path });
-  });
-
-  it.each<[string, (raw: Loose) => void, string, RegExp]>([
-    [
-      'a misspelt key',
-      (raw) => Object.assign(raw.rules.silent, { missed_period: 4 }),
-      'rules.silent.missed_period',
-      /missed_periods/,
-    ],
-    ['no share', (raw) => delete raw.rules.outage.share, 'rules.outage.share', /./],
-    ['a share above one', (raw) => Object.assign(raw.rules.outage, { share: 80 }), 'rules.outage.share', /1/],
-    ['an unknown task', (raw) => Object.assign(raw.rules.silent, { task: 'repare' }), 'rules.silent.task', /repair/],
-  ])('rules.yaml with %s', (_what, change, path, problem) => {
-    const error = refusal(() => parseRules(changed('rules.yaml', change)));
-    expect(error).toMatchObject({ code: 'invalid_config', path });
-    expect(error.params.problem).toMatch(problem);
-  });
-
-  it.each<[string, (raw: Loose) => void, string]>([
-    ['an unknown decoder', (raw) => Object.assign(raw[1], { decoder: 'telemetri' }), 'profiles[1][decoder]'],
-    ['no topic', (raw) => delete raw[0].topic, 'profiles[0][topic]'],
-    ['a version of nothing', (raw) => Object.assign(raw[2], { version: 0 }), 'profiles[2][version]'],
-    ['an unknown key', (raw) => Object.assign(raw[3], { decode: 'registers' }), 'profiles[3]'],
-    ['a unit of time nobody speaks', (raw) => Object.assign(raw[0], { time: 'us' }), 'profiles[0][time]'],
-  ])('profiles.yaml with %s', (_what, change, path) => {
-    expect(refusal(() => parseProfiles(changed('profiles.yaml', change)))).toMatchObject({
-      code: 'invalid_config',
-      path,
-    });
-  });
-
-  it.each<[string, (raw: Loose) => void, string]>([
-    ['a kind left out', (raw) => delete raw.replace, 'tasks.replace'],
-    ['an unknown kind', (raw) => Object.assign(raw, { repairs: raw.repair }), 'tasks'],
-    ['no deadline', (raw) => delete raw.repair.done_within, 'tasks.repair.done_within'],
-    [
-      'a deadline without unit',
-      (raw) => Object.assign(raw.repair, { accept_within: '24' }),
-      'tasks.repair.accept_within',
-    ],
-    [
-      'a reminder after the deadline',
-      (raw) => Object.assign(raw.repair, { remind_before: '24h' }),
-      'tasks.repair.remind_before',
-    ],
-    [
-      'an end before the beginning',
-      (raw) => Object.assign(raw.repair, { done_within: '1h' }),
-      'tasks.repair.accept_within',
-    ],
-  ])('tasks.yaml with %s', (_what, change, path) => {
-    expect(refusal(() => parseTaskPolicies(changed('tasks.yaml', change)))).toMatchObject({
-      code: 'invalid_config',
-      path,
-    });
-  });
-
-  it.each([
-    ['kinds', () => parseKinds(null), 'kinds'],
-    ['profiles', () => parseProfiles({}), 'profiles'],
-    ['tasks', () => parseTaskPolicies([]), 'tasks'],
-  ])('%s.yaml of another shape', (_what, work, path) => {
-    expect(refusal(work)).toMatchObject({ code: 'invalid_config', path });
-  });
-
-  it('rules.yaml of another shape', () => {
-    for (const raw of [null, [], 'rules']) expect(refusal(() => parseRules(raw)).code).toBe('invalid_config');
   });
 });

@@ -91,7 +91,15 @@ const among = (...prefixes: string[]) => {
     prefixes.some((prefix) => target === prefix || (prefix.endsWith('/') && target.startsWith(prefix)));
 };
 
-const SHARED = ['src/fleet/', 'src/texts/', 'src/errors.ts', 'src/nearest.ts', 'zod'];
+const SHARED = [
+  'src/fleet/',
+  'src/texts/',
+  'src/errors.ts',
+  'src/nearest.ts',
+  'src/problems.ts',
+  'src/config-part.ts',
+  'zod',
+];
 const INGEST = ['decode', 'decoders', 'profile', 'units'].map((name) => `src/ingest/${name}.ts`);
 const TASKS = ['workflow', 'dispatch', 'policy', 'steps'].map((name) => `src/tasks/${name}.ts`);
 const only = (paths: readonly string[]) => FILES.filter(({ path }) => paths.includes(path));
@@ -106,6 +114,9 @@ const PURE = [
   ...only([
     'src/nearest.ts',
     'src/errors.ts',
+    'src/problems.ts',
+    'src/config-part.ts',
+    'src/kinds.ts',
     'src/broker/in-order.ts',
     'src/broker/packet-lengths.ts',
     'simulators/demo-table.ts',

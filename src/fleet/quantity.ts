@@ -31,6 +31,13 @@ export function quantityIndex(name: Quantity): number {
   return indexByName.get(name)!;
 }
 
+const UNITS: Readonly<Record<string, string>> = { kwh: 'kWh', w: 'W', v: 'V', a: 'A', hz: 'Hz', m3: 'm3' };
+
+/** The unit at the end of its name, as it is written elsewhere; `1` where the name has none. */
+export function unitOf(name: Quantity): string {
+  return UNITS[name.slice(name.lastIndexOf('_') + 1)] ?? '1';
+}
+
 export function isQuantity(name: string): name is Quantity {
   return indexByName.has(name);
 }

@@ -1,15 +1,11 @@
 /** The shape of config/rules.yaml. */
 import { z } from 'zod';
-import { parseDurationMs } from '../fleet/duration.ts';
+import { duration, names, sentence, word } from '../config-part.ts';
 import { SEVERITIES } from '../fleet/finding.ts';
 import { QUANTITIES } from '../fleet/quantity.ts';
 import { TASK_KINDS } from '../fleet/task.ts';
 import { REASONS } from '../texts/reasons.ts';
 
-const duration = z
-  .string()
-  .refine((text) => parseDurationMs(text) !== undefined, 'must be a duration such as 90s, 15m, 24h or 7d')
-  .transform((text) => parseDurationMs(text)!);
 const share = z.number().gt(0).max(1);
 const periods = z.int().min(1).max(1000);
 
@@ -29,20 +25,19 @@ const comparison = z
     above: z.number().optional(),
     of: z.enum(['nominal_voltage', 'max_current']).optional(),
   })
-  .refine((c) => (c.below === undefined) !== (c.above === undefined), 'needs exactly one of below, above');
+  .refine((c) => (c.below === undefined) !== (c.above === undefined), 'below_or_above');
 const condition = z.array(comparison).min(1).max(8);
 
-const reason = z
-  .string()
-  .refine((code) => `${code}` in REASONS && `${code}_on_phase` in REASONS, 'names no sentence of src/texts/reasons.ts');
+/** Sentences that say it of the whole instrument and of one phase. */
+const reason = z.enum(Object.keys(REASONS).filter((code) => `${code}_on_phase` in REASONS));
 
 const common = {
-  name: z.strictObject({ 'zh-CN': z.string().min(1), en: z.string().min(1) }),
-  kinds: z.union([z.literal('all'), z.array(z.string()).min(1)]),
+  name: names,
+  kinds: z.union([z.literal('all'), z.array(z.string()).min(1)], { error: 'all_or_list' }),
   severity: z.enum(SEVERITIES),
   task: z.enum([...TASK_KINDS, 'none']),
   cause: z.string().min(1).optional(),
-  source: z.string().min(1),
+  source: sentence,
 };
 const lasting = { fires_after: duration, clears_after: duration };
 
@@ -82,10 +77,9 @@ export const ruleFileSchema = z.strictObject({
   register: z.strictObject({ step: z.number().positive(), rollover_above: share, rollover_below: share }),
   evidence: z.strictObject({ hole_periods: periods, line_voltage_from_v: z.number().positive() }),
   district_clock: z.strictObject({ settle: duration, startup_grace: duration }),
-  rules: z.record(z.string().regex(/^[a-z][a-z0-9-]*$/), rule),
+  rules: z.record(word, rule),
 });
 
-export type RuleFile = z.output<typeof ruleFileSchema>;
 export type RuleEntry = z.output<typeof rule>;
 export type Comparison = z.output<typeof comparison>;
 export type DetectorName = RuleEntry['detector'];

@@ -1,7 +1,6 @@
 /** What happens when a rule's finding becomes work: which kind of task, under which cause, and how long it may wait. */
 import { z } from 'zod';
-import { MeterwardenError } from '../errors.ts';
-import { parseDurationMs } from '../fleet/duration.ts';
+import { checked, duration } from '../config-part.ts';
 import type { Severity } from '../fleet/finding.ts';
 import { TASK_KINDS, type TaskKind } from '../fleet/task.ts';
 
@@ -26,18 +25,18 @@ export interface TaskDeadlines {
 
 export type TaskPolicies = Readonly<Record<TaskKind, TaskDeadlines>>;
 
-const duration = z
-  .string()
-  .refine((text) => parseDurationMs(text) !== undefined, 'must be a duration such as 90s, 15m, 24h or 7d')
-  .transform((text) => parseDurationMs(text)!);
-
 const deadlines = z
   .strictObject({ accept_within: duration, remind_before: duration, done_within: duration })
   .refine((d) => d.remind_before < d.accept_within, {
     path: ['remind_before'],
-    message: 'must be shorter than accept_within',
+    message: 'not_shorter',
+    params: { other: 'accept_within' },
   })
-  .refine((d) => d.accept_within <= d.done_within, { path: ['accept_within'], message: 'must not exceed done_within' })
+  .refine((d) => d.accept_within <= d.done_within, {
+    path: ['accept_within'],
+    message: 'not_longer',
+    params: { other: 'done_within' },
+  })
   .transform((d) => ({
     acceptWithinMs: d.accept_within,
     remindBeforeMs: d.remind_before,
@@ -48,11 +47,5 @@ const policies = z.strictObject(Object.fromEntries(TASK_KINDS.map((kind) => [kin
 
 /** config/tasks.yaml as parsed YAML → deadlines by kind; throws invalid_config naming the path. */
 export function parseTaskPolicies(raw: unknown): TaskPolicies {
-  const parsed = policies.safeParse(raw);
-  if (parsed.success) return Object.freeze(parsed.data) as TaskPolicies;
-  const [issue] = parsed.error.issues;
-  throw new MeterwardenError('invalid_config', {
-    path: ['tasks', ...issue!.path].join('.'),
-    params: { problem: issue!.message },
-  });
+  return Object.freeze(checked(policies, raw, 'tasks')) as TaskPolicies;
 }

@@ -2,6 +2,7 @@
 import type { ErrorCode } from '../errors.ts';
 import type { TaskState } from '../fleet/task.ts';
 import type { Action } from '../tasks/workflow.ts';
+import { CONFIG_PROBLEMS } from './config.ts';
 import { START_PROBLEMS } from './start.ts';
 import { ACTION_NAMES, STATE_NAMES } from './tasks.ts';
 import { type Language, type Params, say, type Text } from './text.ts';
@@ -143,6 +144,9 @@ export const PROBLEMS = {
   not_a_date: { 'zh-CN': '应为 YYYY-MM-DD 格式的日期', en: 'a date as YYYY-MM-DD' },
   not_a_time: { 'zh-CN': '应为带时区的 RFC 3339 时间', en: 'a time by RFC 3339, with its zone' },
   not_a_query_time: {
+  not_a_list: { 'zh-CN': '应为列表', en: 'must be a list' },
+  not_above: { 'zh-CN': '应大于 {limit}', en: 'must be above {limit}' },
+  not_below: { 'zh-CN': '应小于 {other},即小于 {limit}', en: 'must be below {other}, which is {limit}' },
     'zh-CN': '应为带时区的 RFC 3339 时间,例如 2024-05-01T08:00:00Z(网址中的 + 写作 %2B)',
     en: 'a time by RFC 3339 with its zone, such as 2024-05-01T08:00:00Z (in a URL, + is written %2B)',
   },
@@ -164,7 +168,10 @@ export const PROBLEMS = {
   broken_upload: { 'zh-CN': '上传中断', en: 'the upload broke off' },
   unreadable: { 'zh-CN': '请求不完整或格式不对', en: 'it is incomplete or in a wrong form' },
   not_a_position: { 'zh-CN': '不是变更流中的位置', en: 'not a position of the stream' },
-  unknown_field: { 'zh-CN': '没有“{field}”这一项,可用:{allowed}', en: 'there is no “{field}”; known are {allowed}' },
+  unknown_field: {
+    'zh-CN': '没有“{field}”这一项,最接近的是“{nearest}”,可用:{allowed}',
+    en: 'there is no “{field}”; the nearest is “{nearest}”, known are {allowed}',
+  },
   admin_region: { 'zh-CN': '管理员不限区域,此项应为空', en: 'an admin sees every region: leave it empty' },
   own_account: { 'zh-CN': '不能更改自己的角色或停用自己', en: 'nobody changes their own role or disables themselves' },
   last_admin: { 'zh-CN': '至少要有一名可登录的管理员', en: 'at least one admin must be able to sign in' },
@@ -184,6 +191,7 @@ export const PROBLEMS = {
 } as const satisfies Record<string, Text>;
 
 export type Problem = keyof typeof PROBLEMS;
+  ...CONFIG_PROBLEMS,
 
 /** Some throwers say the problem in English instead of naming it: the first sentence that fits is meant. */
 const SENTENCES: readonly (readonly [RegExp, Text])[] = Object.values(PROBLEMS).map((text) => {
@@ -195,17 +203,17 @@ export function sayError(error: { readonly code: string; readonly params: Params
   const text: Text | undefined =
     error.params.because === 'findings' ? PROBLEMS.findings_open : ERRORS[error.code as ErrorCode];
   if (!text) return error.code;
+/** In place of what the thrower did not give: a placeholder would be read as a fault of the text. */
+const LEFT_OPEN = '…';
+
   const params = { ...error.params, ...namedParams(error.params, language), problem: sayProblem(error, language) };
-  // What the thrower left open would be read as a fault of the text.
-  return say(text, language, params)
-    .replace(/\{\w+\}/g, '…')
-    .replace(/[::]\s*$/, '');
+  return say(text, language, params, LEFT_OPEN).replace(/[::]\s*$/, '');
 }
 
 function sayProblem({ code, params }: { readonly code: string; readonly params: Params }, language: Language): string {
   const named = String(params.problem ?? (code === 'conflict' ? 'done_already' : ''));
   const text: Text | undefined = PROBLEMS[named as Problem];
-  if (text) return say(text, language, params);
+  if (text) return say(text, language, params, LEFT_OPEN);
   for (const [sentence, translated] of SENTENCES) {
     const match = sentence.exec(named);
     if (match) return say(translated, language, match.groups ?? {});

@@ -7,8 +7,9 @@ export const DEFAULT_LANGUAGE: Language = 'zh-CN';
 export type Text = Readonly<Record<Language, string>>;
 export type Params = Readonly<Record<string, string | number>>;
 
-export function say(text: Text, language: Language, params: Params = {}): string {
-  return text[language].replace(/\{(\w+)\}/g, (hole, name: string) => String(params[name] ?? hole));
+/** A placeholder without a parameter stays as it is, or becomes `missing`. */
+export function say(text: Text, language: Language, params: Params = {}, missing?: string): string {
+  return text[language].replace(/\{(\w+)\}/g, (hole, name: string) => String(params[name] ?? missing ?? hole));
 }
 
 /** The best of our languages for an Accept-Language header or a locale name. */

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { parseKinds } from '../../src/config.ts';
 import { namedValues } from '../../src/fleet/reading.ts';
 import { decode } from '../../src/ingest/decode.ts';
 import { parseProfiles } from '../../src/ingest/profile.ts';
+import { parseKinds } from '../../src/kinds.ts';
 import { ledgerOf } from '../support/fleet.ts';
 
 const NOW = Date.UTC(2026, 2, 1, 12);

@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parse } from 'yaml';
-import { parseKinds } from '../../src/config.ts';
 import type { Instrument } from '../../src/fleet/instrument.ts';
 import { type NamedValues, orderedValues, type Reading } from '../../src/fleet/reading.ts';
+import { parseKinds } from '../../src/kinds.ts';
 import { parseRules } from '../../src/rules/ruleset.ts';
 
 export function config(name: string): unknown {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { MeterwardenError } from '../../src/errors.ts';
 import { parseRules } from '../../src/rules/ruleset.ts';
+import { sayError } from '../../src/texts/errors.ts';
 import { config, kinds, rules } from './fixtures.ts';
 import { runTimeline, type Timeline, type TimelineDefaults } from './rule-timeline.ts';
 
@@ -52,6 +53,11 @@ describe('parseRules', () => {
       path,
       ...(nearest ? { nearest } : {}),
     });
+    expect(sayError(error, 'zh-CN')).toMatch(/^配置有误:.*\p{Script=Han}/u);
+  });
+
+  it.each([null, [], 'rules', 5])('refuses another shape: %j', (raw) => {
+    expect(refusalOf(() => parseRules(raw, kinds))).toMatchObject({ code: 'invalid_config', path: 'rules.yaml' });
   });
 });
 

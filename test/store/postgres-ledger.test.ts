@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { parseKinds } from '../../src/config.ts';
+import { parseKinds } from '../../src/kinds.ts';
 import { PostgresLedger } from '../../src/store/postgres-ledger.ts';
 import { type TestDatabase, testDatabase } from '../support/postgres.ts';
 

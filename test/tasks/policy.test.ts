@@ -1,55 +1,61 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { parse } from 'yaml';
-import { MeterwardenError } from '../../src/errors.ts';
 import { chooseInspector } from '../../src/tasks/dispatch.ts';
 import { parseTaskPolicies } from '../../src/tasks/policy.ts';
+import { changed, refusalOf, shipped } from '../support/broken-config.ts';
 
-const shipped = () => parse(readFileSync(join(import.meta.dirname, '../../config/tasks.yaml'), 'utf8'));
-
-function refusal(raw: unknown): string {
-  try {
-    parseTaskPolicies(raw);
-    return 'accepted';
-  } catch (error) {
-    return error instanceof MeterwardenError ? `${error.code} ${error.path}` : String(error);
-  }
-}
+const NO_DURATION = 'must be a duration such as 90s, 15m, 24h or 7d';
 
 describe('config/tasks.yaml', () => {
   it('is read into milliseconds', () => {
-    expect(parseTaskPolicies(shipped()).repair).toEqual({
+    expect(parseTaskPolicies(shipped('tasks.yaml')).repair).toEqual({
       acceptWithinMs: 86_400_000,
       remindBeforeMs: 14_400_000,
       doneWithinMs: 604_800_000,
     });
   });
 
-  it.each([
-    ['a missing kind', { replace: undefined }, 'tasks.replace'],
+  it.each<[string, Record<string, unknown>, string]>([
+    ['a missing kind', { replace: undefined }, 'tasks.replace: required'],
+    [
+      'an unknown kind',
+      { repairs: {} },
+      'tasks.repairs: there is no “repairs”; the nearest is “repair”, known are replace | verify-on-site | spot-check | repair',
+    ],
     [
       'an unknown key',
-      { repair: { accept_within: '1d', remind_before: '1h', done_within: '2d', after: '1h' } },
-      'tasks.repair',
+      { 'repair/accept_in': '1h' },
+      'tasks.repair.accept_in: there is no “accept_in”; the nearest is “accept_within”, known are accept_within | remind_before | done_within',
+    ],
+    ['no deadline', { 'repair/done_within': undefined }, 'tasks.repair.done_within: required'],
+    ['no duration', { 'repair/accept_within': 'soon' }, `tasks.repair.accept_within: ${NO_DURATION}`],
+    ['a number', { 'repair/accept_within': 24 }, 'tasks.repair.accept_within: must be text'],
+    ['a duration without unit', { 'repair/accept_within': '24' }, `tasks.repair.accept_within: ${NO_DURATION}`],
+    [
+      'more time than dates have',
+      { 'repair/done_within': '100000000d' },
+      'tasks.repair.done_within: must not be longer than 3660d',
     ],
     [
-      'no duration',
-      { repair: { accept_within: 'soon', remind_before: '1h', done_within: '2d' } },
-      'tasks.repair.accept_within',
+      'a reminder at the start',
+      { 'repair/remind_before': '24h' },
+      'tasks.repair.remind_before: must be shorter than accept_within',
     ],
     [
-      'a reminder before the start',
-      { repair: { accept_within: '1h', remind_before: '2h', done_within: '2d' } },
-      'tasks.repair.remind_before',
+      'no time to accept',
+      { 'repair/accept_within': '0s' },
+      'tasks.repair.remind_before: must be shorter than accept_within',
     ],
     [
       'too short a time to do it',
-      { repair: { accept_within: '3d', remind_before: '2h', done_within: '2d' } },
-      'tasks.repair.accept_within',
+      { 'repair/done_within': '1h' },
+      'tasks.repair.accept_within: must not be longer than done_within',
     ],
-  ])('refuses %s', (_, change, path) => {
-    expect(refusal({ ...shipped(), ...change })).toBe(`invalid_config ${path}`);
+  ])('is refused with %s', (_what, set, refusal) => {
+    expect(refusalOf(() => parseTaskPolicies(changed('tasks.yaml', set)))).toBe(refusal);
+  });
+
+  it.each([null, [], 'repair'])('of another shape is refused: %j', (raw) => {
+    expect(refusalOf(() => parseTaskPolicies(raw))).toBe('tasks: must hold names with their values (name: value)');
   });
 });
 
