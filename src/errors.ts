@@ -27,6 +27,7 @@ export const ERROR_STATUS = {
   influx_denied: 503,
   influx_missing: 503,
   influx_unexpected: 503,
+  influx_by_hand: 400,
   // readings
   too_large: 413,
   too_deep: 400,

@@ -40,6 +40,7 @@ export type WriteAnswer =
 
 /** One series of an answer to InfluxQL; times in epoch milliseconds. */
 export interface Series {
+  readonly name?: string;
   readonly tags?: Readonly<Record<string, string>>;
   readonly columns: readonly string[];
   readonly values: readonly (readonly unknown[])[];
@@ -106,7 +107,7 @@ export class InfluxConnection {
     if (failed) throw queryFailure(failed, this.options.bucket);
     const cut = results.some((result) => result.partial || result.series?.some(({ partial }) => partial));
     if (cut) throw influxError('influx_unexpected', 'the answer was cut: max-row-limit must be 0');
-    return results.flatMap(({ series }) => series ?? []);
+    return results.flatMap(({ series = [] }) => series.map((one) => ({ ...one, values: one.values ?? [] })));
   }
 
   /** A request to the API of 2.x and its answer; an answer other than success is thrown. */

@@ -25,10 +25,6 @@ export function tagOf(id: string): string {
   return id.replace(UNTAGGABLE, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`);
 }
 
-export function idOfTag(tag: string): string {
-  return tag.replace(/%([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
-}
-
 /** A string of InfluxQL. Tag values hold no backslash and no line break, so the quote is all there is to escape. */
 export function quotedTag(tag: string): string {
   return `'${tag.replaceAll("'", "\\'")}'`;

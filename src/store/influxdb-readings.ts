@@ -48,6 +48,7 @@ export class InfluxReadings implements ReadingStore {
   }
 
   append(batch: readonly Reading[]): Promise<AppendResult> {
+    if (this.#closed) return Promise.reject(unavailable('the store is closed'));
     const deadlineMs = performance.now() + APPEND_TIMEOUT_MS;
     const appended = this.#tail.then(() => this.#append(batch, deadlineMs));
     this.#tail = appended.catch(() => {});
@@ -61,7 +62,6 @@ export class InfluxReadings implements ReadingStore {
 
   async #append(batch: readonly Reading[], deadlineMs: number): Promise<AppendResult> {
     if (batch.length === 0) return { stored: 0, duplicates: 0, conflicts: [] };
-    if (this.#closed) throw unavailable('the store is closed');
     if (performance.now() > deadlineMs) throw unavailable('earlier readings are still waiting');
     this.#receivedAtUs = Math.max(Math.floor(this.#nowMs() * 1000), this.#receivedAtUs + 1);
     try {

@@ -60,6 +60,10 @@ export const ERRORS: Readonly<Record<ErrorCode, Text>> = {
     'zh-CN': '该地址的回答不像 InfluxDB 1.8、2 或 3:{problem}',
     en: 'What answers there is no InfluxDB 1.8, 2 or 3: {problem}',
   },
+  influx_by_hand: {
+    'zh-CN': '本命令只能准备 InfluxDB 1.8 和 2,不能准备版本 {version},请用其自带工具建立保存 {days} 天的数据库',
+    en: 'This command prepares InfluxDB 1.8 and 2, not {version}; create the database, kept for {days} days, with the tools of its own',
+  },
   too_large: {
     'zh-CN': '报文 {bytes} 字节,超过上限 {limit} 字节',
     en: 'A message of {bytes} bytes; at most {limit} are taken',
