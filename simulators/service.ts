@@ -11,16 +11,21 @@ import type { SimulatedInstrument } from './ledger.ts';
 const MAIN = resolve(import.meta.dirname, '../src/main.ts');
 export const ADMIN_PASSWORD = 'a long enough password';
 
+/** A command of the service. */
+export type Role = 'serve' | 'ingest' | 'work' | 'api';
+
 export class Service {
   readonly httpPort: number;
   readonly mqttPort: number;
   readonly dataDir: string;
+  readonly #role: Role;
   readonly #env: Record<string, string>;
   #child: ChildProcess | undefined;
   #output = '';
   #token = '';
 
-  private constructor(httpPort: number, mqttPort: number, dataDir: string, env: Record<string, string>) {
+  private constructor(httpPort: number, mqttPort: number, dataDir: string, role: Role, env: Record<string, string>) {
+    this.#role = role;
     this.httpPort = httpPort;
     this.mqttPort = mqttPort;
     this.dataDir = dataDir;
@@ -28,10 +33,10 @@ export class Service {
   }
 
   /** On free ports and an empty data folder. */
-  static async create(env: Record<string, string> = {}): Promise<Service> {
+  static async create(env: Record<string, string> = {}, role: Role = 'serve'): Promise<Service> {
     const dataDir = mkdtempSync(join(tmpdir(), 'meterwarden-service-'));
     chmodSync(dataDir, 0o755); // as root, PostgreSQL runs as another user, who must reach it
-    return new Service(await freePort(), await freePort(), dataDir, env);
+    return new Service(await freePort(), await freePort(), dataDir, role, env);
   }
 
   get output(): string {
@@ -46,7 +51,7 @@ export class Service {
   async start(): Promise<void> {
     if (this.#child) throw new Error('the service runs already');
     this.#output = '';
-    const child = spawn(process.execPath, [MAIN, 'serve'], {
+    const child = spawn(process.execPath, [MAIN, this.#role], {
       env: {
         ...process.env,
         HTTP_PORT: String(this.httpPort),
@@ -63,7 +68,8 @@ export class Service {
     const listening = new Promise<void>((done, fail) => {
       const collect = (chunk: Buffer) => {
         this.#output = (this.#output + chunk.toString('utf8')).slice(-100_000);
-        if (this.#output.includes(this.mqttUrl)) done(); // the line that says where it listens, in any language
+        // The line that says where it listens, in any language.
+        if (this.#output.includes(`http://127.0.0.1:${this.httpPort}`)) done();
       };
       child.stdout!.on('data', collect);
       child.stderr!.on('data', collect);
@@ -97,7 +103,7 @@ export class Service {
   /** Stops it and everything it left behind. */
   async remove(): Promise<void> {
     // A killed service leaves its PostgreSQL running; the next start takes it over, and then stops it in order.
-    if (!this.#child) await this.start().catch(() => {});
+    if (!this.#child && this.#role === 'serve') await this.start().catch(() => {});
     await this.stop();
     rmSync(this.dataDir, { recursive: true, force: true });
   }

@@ -1,5 +1,4 @@
 /** People and programs ask and act: the HTTP API. Roles without one still tell how they are. */
-import type { FastifyInstance } from 'fastify';
 import { listening } from '../addresses.ts';
 import type { PartsReady } from '../inspector/parts.ts';
 import { buildHealthServer, buildServer } from '../inspector/server.ts';
@@ -48,7 +47,7 @@ export async function startHealth(foundation: Foundation, readiness: Readiness):
   return { httpPort: await listen(foundation, buildHealthServer(parts)), adminPassword: undefined };
 }
 
-async function listen({ settings, onStop }: Foundation, server: FastifyInstance): Promise<number> {
+async function listen({ settings, onStop }: Foundation, server: ReturnType<typeof buildServer>): Promise<number> {
   onStop(() => server.close());
   await listening('HTTP_PORT', settings, (host, port) => server.listen({ host, port }));
   return (server.server.address() as { port: number }).port;
