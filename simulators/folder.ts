@@ -5,9 +5,10 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { createGunzip, createGzip } from 'node:zlib';
+import { createGunzip, createGzip, gunzipSync } from 'node:zlib';
 import { type CsvError, parse as parseStream } from 'csv-parse';
 import { parse } from 'csv-parse/sync';
+import { csvCell } from '../src/fleet/csv-cell.ts';
 import { PHASES, ROLES } from '../src/fleet/instrument.ts';
 import { isQuantity, type Quantity } from '../src/fleet/quantity.ts';
 import type { NamedValues } from '../src/fleet/reading.ts';
@@ -74,7 +75,8 @@ export function instrumentsCsv(instruments: readonly SimulatedInstrument[]): str
 /** Replaces what the folder held; returns the number of readings. */
 export async function writeFolder(dir: string, content: FolderContent, options: WriteOptions = {}): Promise<number> {
   await mkdir(dir, { recursive: true });
-  for (const name of ['readings.csv', 'readings.csv.gz', 'truth.csv']) await rm(join(dir, name), { force: true });
+  for (const name of ['instruments.csv.gz', 'readings.csv', 'readings.csv.gz', 'truth.csv', 'truth.csv.gz'])
+    await rm(join(dir, name), { force: true });
   await writeFile(join(dir, 'instruments.csv'), instrumentsCsv(content.instruments));
   if (content.truth.length > 0) {
     await writeFile(join(dir, 'truth.csv'), csvText([TRUTH_COLUMNS, ...content.truth.map(truthCells)]));
@@ -98,7 +100,7 @@ function stepText(step: Step): string {
   const ts = timeText(step.tsMs);
   let text = '';
   for (const { instrument, values } of step.rows) {
-    text += `${ts},${cellText(instrument)}`;
+    text += `${ts},${csvCell(instrument)}`;
     for (const column of READING_COLUMNS) {
       const value = values[column];
       // Registers keep their two decimals, as a display shows them.
@@ -121,11 +123,7 @@ function truthCells(truth: Truth): string[] {
 }
 
 function csvText(lines: readonly (readonly string[])[]): string {
-  return lines.map((cells) => `${cells.map(cellText).join(',')}\n`).join('');
-}
-
-function cellText(text: string): string {
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  return lines.map((cells) => `${cells.map(csvCell).join(',')}\n`).join('');
 }
 
 /** RFC 3339 in UTC, without the milliseconds that whole seconds do not need. */
@@ -136,7 +134,7 @@ export function timeText(tsMs: number): string {
 /** Instruments and truth at once, readings as a stream. */
 export async function readFolder(dir: string): Promise<Folder> {
   const instruments = (await readRecords(dir, 'instruments.csv')).map(toInstrument);
-  const truth = existsSync(join(dir, 'truth.csv')) ? (await readRecords(dir, 'truth.csv')).map(toTruth) : [];
+  const truth = present(dir, 'truth.csv') ? (await readRecords(dir, 'truth.csv')).map(toTruth) : [];
   const known = new Set(instruments.map((instrument) => instrument.id));
   return { instruments, truth, steps: () => readSteps(dir, known) };
 }
@@ -144,13 +142,25 @@ export async function readFolder(dir: string): Promise<Folder> {
 type CsvRecord = Readonly<Record<string, string>>;
 
 async function readRecords(dir: string, name: string): Promise<CsvRecord[]> {
-  const path = join(dir, name);
-  if (!existsSync(path)) throw new SimulatorError('missing_file', { file: path });
+  const file = required(dir, name);
   try {
-    return parse<CsvRecord>(await readFile(path), { columns: true, bom: true, skip_empty_lines: true });
+    const bytes = await readFile(join(dir, file));
+    const text = file.endsWith('.gz') ? gunzipSync(bytes) : bytes;
+    return parse<CsvRecord>(text, { columns: true, bom: true, skip_empty_lines: true });
   } catch (error) {
-    throw malformed(name, error);
+    throw malformed(file, error);
   }
+}
+
+/** The file as it stands in the folder: plain, or compressed. */
+function present(dir: string, name: string): string | undefined {
+  return [name, `${name}.gz`].find((file) => existsSync(join(dir, file)));
+}
+
+function required(dir: string, name: string): string {
+  const file = present(dir, name);
+  if (file === undefined) throw new SimulatorError('missing_file', { file: join(dir, name) });
+  return file;
 }
 
 function malformed(file: string, error: unknown): unknown {
@@ -226,11 +236,9 @@ function toTruth(record: CsvRecord, index: number): Truth {
 }
 
 async function* readSteps(dir: string, known: ReadonlySet<string>): AsyncGenerator<Step> {
-  const file = existsSync(join(dir, 'readings.csv.gz')) ? 'readings.csv.gz' : 'readings.csv';
-  const path = join(dir, file);
-  if (!existsSync(path)) throw new SimulatorError('missing_file', { file: path });
+  const file = required(dir, 'readings.csv');
   const parser = parseStream({ bom: true, skip_empty_lines: true });
-  const source = createReadStream(path);
+  const source = createReadStream(join(dir, file));
   const flow = file.endsWith('.gz') ? pipeline(source, createGunzip(), parser) : pipeline(source, parser);
   flow.catch((error: unknown) => parser.destroy(error as Error));
   try {

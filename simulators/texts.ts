@@ -110,7 +110,7 @@ const ERROR_TEXTS: Readonly<Record<SimulatorErrorCode, Text>> = {
     'zh-CN': '--faults 要求 {count} 处 {kind},而该表计群只能有 {possible} 处:请减少故障或增加用户表',
     en: '--faults asks for {count} of {kind}, this fleet can have {possible}: ask for fewer faults or more meters',
   },
-  missing_file: { 'zh-CN': '没有文件 {file}', en: 'there is no file {file}' },
+  missing_file: { 'zh-CN': '没有文件 {file},也没有 {file}.gz', en: 'there is no file {file}, nor {file}.gz' },
   missing_column: { 'zh-CN': '{file} 缺少列 {column}', en: '{file} has no column {column}' },
   unknown_column: {
     'zh-CN': '{file} 的列 {column} 不是已知的量',

@@ -50,6 +50,9 @@ export const ERROR_STATUS = {
   conflicting_reading: 409,
   not_stored: 422,
   overloaded: 503,
+  // fleet folders
+  missing_folder: 400,
+  missing_file: 400,
   // ledger lines
   invalid_line: 400,
   duplicate_line: 400,

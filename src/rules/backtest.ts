@@ -1,4 +1,5 @@
 /** The rules over a history: the evaluator of the service with a clock that is the history's own. */
+import { csvCell } from '../fleet/csv-cell.ts';
 import type { Finding, Reason, Severity } from '../fleet/finding.ts';
 import { type Instrument, MemoryLedger } from '../fleet/instrument.ts';
 import type { Kinds } from '../fleet/kind.ts';
@@ -111,9 +112,5 @@ export function findingLine(row: FindingRow, language: Language): string {
   const at = (ms: number | null) => (ms === null ? '' : new Date(ms).toISOString());
   const { instrument, district, rule, severity } = row;
   const fields = [at(row.fromMs), at(row.toMs), instrument, district, rule, severity, sayReason(row.reason, language)];
-  return fields.map(quoted).join(',');
-}
-
-function quoted(field: string): string {
-  return /[",\r\n]/.test(field) ? `"${field.replaceAll('"', '""')}"` : field;
+  return fields.map(csvCell).join(',');
 }

@@ -47,7 +47,7 @@ export async function openFleetFolder(dir: string, kinds: Kinds): Promise<FleetF
 }
 
 async function readInstruments(dir: string, kinds: Kinds, unknownColumns: Set<string>): Promise<Instrument[]> {
-  const file = 'instruments.csv';
+  const file = present(dir, 'instruments.csv');
   const instruments: Instrument[] = [];
   const lineOf = new Map<string, number>();
   let kept: { column: InstrumentColumn; at: number }[] | undefined;
@@ -80,7 +80,7 @@ async function* readReadings(
   unknownColumns: Set<string>,
   leftOut: { unknownInstrument: number; impossibleValue: number },
 ): AsyncGenerator<readonly Reading[]> {
-  const file = existsSync(join(dir, 'readings.csv')) ? 'readings.csv' : 'readings.csv.gz';
+  const file = present(dir, 'readings.csv');
   let parser: ReadingParser | undefined;
   for await (const block of open(dir, file)) {
     const readings: Reading[] = [];
@@ -186,10 +186,16 @@ function wrong(
   return new MeterwardenError(code, { path, params: { ...params, file, line: number } });
 }
 
+/** The file as it stands in the folder: plain, or compressed. */
+function present(dir: string, file: string): string {
+  const found = [file, `${file}.gz`].find((name) => existsSync(join(dir, name)));
+  if (found) return found;
+  if (!existsSync(dir)) throw new MeterwardenError('missing_folder', { path: dir });
+  throw new MeterwardenError('missing_file', { path: join(dir, file), params: { file } });
+}
+
 async function* open(dir: string, file: string): AsyncGenerator<readonly Line[]> {
-  const path = join(dir, file);
-  if (!existsSync(path)) throw new MeterwardenError('invalid_line', { path, params: { problem: 'missing_file' } });
-  const bytes = createReadStream(path, { highWaterMark: 256 * 1024 });
+  const bytes = createReadStream(join(dir, file), { highWaterMark: 256 * 1024 });
   try {
     for await (const block of lines(file.endsWith('.gz') ? pipeline(bytes, createGunzip(), () => {}) : bytes)) {
       const broken = block.find(({ problem }) => problem);

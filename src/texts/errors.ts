@@ -106,6 +106,11 @@ export const ERRORS: Readonly<Record<ErrorCode, Text>> = {
     en: 'The readings store does not take the reading of “{instrument}” at {ts}: {reason}',
   },
   overloaded: { 'zh-CN': '服务繁忙,请稍后重试', en: 'The service is busy; try again later' },
+  missing_folder: { 'zh-CN': '没有这个文件夹', en: 'There is no such folder' },
+  missing_file: {
+    'zh-CN': '没有这个文件,也没有压缩的 {file}.gz',
+    en: 'There is no such file, nor {file}.gz, its compressed form',
+  },
   invalid_line: { 'zh-CN': '该行有误:{problem}', en: 'The line is not right: {problem}' },
   duplicate_line: { 'zh-CN': '编号“{id}”与第 {first} 行重复', en: 'The id “{id}” stands in line {first} already' },
   unknown_kind: {
@@ -144,18 +149,17 @@ export const PROBLEMS = {
   not_whole: { 'zh-CN': '应为整数', en: 'must be a whole number' },
   not_a_truth: { 'zh-CN': '应为 true 或 false', en: 'must be true or false' },
   not_an_object: { 'zh-CN': '应为 JSON 对象', en: 'must be a JSON object' },
+  not_a_list: { 'zh-CN': '应为列表', en: 'must be a list' },
+  not_above: { 'zh-CN': '应大于 {limit}', en: 'must be above {limit}' },
+  not_below: { 'zh-CN': '应小于 {other},即小于 {limit}', en: 'must be below {other}, which is {limit}' },
   not_positive: { 'zh-CN': '应为正数', en: 'a number above zero' },
   not_a_date: { 'zh-CN': '应为 YYYY-MM-DD 格式的日期', en: 'a date as YYYY-MM-DD' },
   not_a_time: { 'zh-CN': '应为带时区的 RFC 3339 时间', en: 'a time by RFC 3339, with its zone' },
   not_a_query_time: {
-  not_a_list: { 'zh-CN': '应为列表', en: 'must be a list' },
-  not_above: { 'zh-CN': '应大于 {limit}', en: 'must be above {limit}' },
-  not_below: { 'zh-CN': '应小于 {other},即小于 {limit}', en: 'must be below {other}, which is {limit}' },
     'zh-CN': '应为带时区的 RFC 3339 时间,例如 2024-05-01T08:00:00Z(网址中的 + 写作 %2B)',
     en: 'a time by RFC 3339 with its zone, such as 2024-05-01T08:00:00Z (in a URL, + is written %2B)',
   },
   before_from: { 'zh-CN': '不得早于 from', en: 'must not be earlier than from' },
-  missing_file: { 'zh-CN': '没有这个文件', en: 'there is no such file' },
   not_sorted: { 'zh-CN': '没有按时间排序', en: 'is not in order of time' },
   too_many_cells: { 'zh-CN': '有 {cells} 列,表头只有 {columns} 列', en: '{cells} cells under {columns} columns' },
   too_few_cells: { 'zh-CN': '只有 {cells} 列,表头有 {columns} 列', en: 'only {cells} cells under {columns} columns' },
@@ -191,11 +195,11 @@ export const PROBLEMS = {
   done_already: { 'zh-CN': '已经做过了', en: 'it is done already' },
   not_an_inspector: { 'zh-CN': '不是在岗的检查员', en: 'is not an active inspector' },
   other_region: { 'zh-CN': '不负责区域 {region}', en: 'does not work in region {region}' },
+  ...CONFIG_PROBLEMS,
   ...START_PROBLEMS,
 } as const satisfies Record<string, Text>;
 
 export type Problem = keyof typeof PROBLEMS;
-  ...CONFIG_PROBLEMS,
 
 /** Some throwers say the problem in English instead of naming it: the first sentence that fits is meant. */
 const SENTENCES: readonly (readonly [RegExp, Text])[] = Object.values(PROBLEMS).map((text) => {
@@ -203,13 +207,13 @@ const SENTENCES: readonly (readonly [RegExp, Text])[] = Object.values(PROBLEMS).
   return [new RegExp(`^${literal.replace(/\{(\w+)\}/g, '(?<$1>.+)')}$`), text];
 });
 
+/** In place of what the thrower did not give: a placeholder would be read as a fault of the text. */
+const LEFT_OPEN = '…';
+
 export function sayError(error: { readonly code: string; readonly params: Params }, language: Language): string {
   const text: Text | undefined =
     error.params.because === 'findings' ? PROBLEMS.findings_open : ERRORS[error.code as ErrorCode];
   if (!text) return error.code;
-/** In place of what the thrower did not give: a placeholder would be read as a fault of the text. */
-const LEFT_OPEN = '…';
-
   const params = { ...error.params, ...namedParams(error.params, language), problem: sayProblem(error, language) };
   return say(text, language, params, LEFT_OPEN).replace(/[::]\s*$/, '');
 }

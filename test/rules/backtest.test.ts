@@ -7,6 +7,7 @@ import { MeterwardenError } from '../../src/errors.ts';
 import { namedValues, type Reading } from '../../src/fleet/reading.ts';
 import { backtest, findingLine } from '../../src/rules/backtest.ts';
 import { openFleetFolder } from '../../src/store/fleet-folder.ts';
+import { sayError } from '../../src/texts/errors.ts';
 import { kinds, rules } from './fixtures.ts';
 
 let dir: string;
@@ -18,11 +19,12 @@ afterEach(() => rmSync(dir, { recursive: true }));
 
 const INSTRUMENTS = 'id,kind,role,district\nM1,electricity,user,D1\nM2,electricity,user,D1\n';
 
-function write(instruments: string, readings: string | undefined, gzip = false): void {
-  writeFileSync(join(dir, 'instruments.csv'), instruments);
-  if (readings === undefined) return;
-  if (gzip) writeFileSync(join(dir, 'readings.csv.gz'), gzipSync(readings));
-  else writeFileSync(join(dir, 'readings.csv'), readings);
+function write(instruments: string | undefined, readings: string | undefined, gzip = false): void {
+  for (const [file, text] of Object.entries({ 'instruments.csv': instruments, 'readings.csv': readings })) {
+    if (text === undefined) continue;
+    if (gzip) writeFileSync(join(dir, `${file}.gz`), gzipSync(text));
+    else writeFileSync(join(dir, file), text);
+  }
 }
 
 async function readAll() {
@@ -72,7 +74,8 @@ describe('a fleet folder', () => {
 
   const at = '2026-01-02T00:00:00Z';
   it.each([
-    ['no readings', INSTRUMENTS, undefined, 'invalid_line', 'readings.csv.gz'],
+    ['no ledger', undefined, 'ts,instrument\n', 'missing_file', 'instruments.csv'],
+    ['no readings', INSTRUMENTS, undefined, 'missing_file', 'readings.csv'],
     ['an empty file', INSTRUMENTS, '', 'invalid_line', 'readings.csv'],
     ['a missing column', INSTRUMENTS, 'ts,voltage_v\n', 'invalid_line', 'readings.csv:1:instrument'],
     [
@@ -113,10 +116,22 @@ describe('a fleet folder', () => {
     expect([error.code, error.path.replace(`${dir}/`, '')]).toEqual([code, path]);
   });
 
-  it('is refused when its gzip is cut off', async () => {
-    write(INSTRUMENTS, undefined);
-    writeFileSync(join(dir, 'readings.csv.gz'), gzipSync('ts,instrument\n').subarray(0, 20));
-    expect(await refusal()).toMatchObject({ code: 'invalid_line', params: { problem: 'broken_gzip' } });
+  it('is refused when it is not there', async () => {
+    dir = join(dir, 'elsewhere');
+    expect(await refusal()).toMatchObject({ code: 'missing_folder', path: dir });
+    dir = join(dir, '..');
+  });
+
+  it('says which two files it looked for', async () => {
+    write(undefined, 'ts,instrument\n');
+    expect(sayError(await refusal(), 'en')).toBe('There is no such file, nor instruments.csv.gz, its compressed form');
+  });
+
+  it.each(['instruments.csv', 'readings.csv'])('is refused when the gzip of %s is cut off', async (file) => {
+    write(INSTRUMENTS, 'ts,instrument\n', true);
+    writeFileSync(join(dir, `${file}.gz`), gzipSync(INSTRUMENTS).subarray(0, 20));
+    const path = `${file}.gz`;
+    expect(await refusal()).toMatchObject({ code: 'invalid_line', path, params: { problem: 'broken_gzip' } });
   });
 });
 
@@ -137,5 +152,13 @@ describe('a backtest', () => {
       '2026-01-01T01:15:00.000Z,,M1,D1,silent,warning,no reading for more than 4 report periods of 15 min',
       '2026-01-01T01:30:00.000Z,,M2,D1,rollback,critical,"the register went down from 128.45 kWh to 104.7 kWh, by 23.75 kWh, and did not roll over"',
     ]);
+  });
+
+  it('writes no cell that a spreadsheet would calculate', async () => {
+    const ledger = 'id,kind,role,district\n=A1*2,electricity,user,@D1\n';
+    write(ledger, 'ts,instrument,active_import_kwh\n2026-01-01T00:00:00Z,=A1*2,9\n2026-01-01T00:15:00Z,=A1*2,4\n');
+    const folder = await openFleetFolder(dir, kinds);
+    const [row] = await backtest(folder.instruments, folder.readings(), rules, kinds);
+    expect(findingLine(row!, 'en')).toMatch(/^2026-01-01T00:15:00\.000Z,,'=A1\*2,'@D1,rollback,/);
   });
 });

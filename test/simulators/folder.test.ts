@@ -1,6 +1,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { fleetOptions, type Step, simulateFleet } from '../../simulators/fleet.ts';
 import { readFolder, writeFolder } from '../../simulators/folder.ts';
@@ -53,6 +54,18 @@ test('quoted cells survive', async () => {
   const read = await readFolder(dir);
   expect(read.instruments).toEqual(instruments);
   expect(await collect(read.steps())).toEqual([]);
+});
+
+test('any of its files may be compressed', async () => {
+  await writeFolder(dir, fleet);
+  for (const name of ['instruments.csv', 'readings.csv', 'truth.csv']) {
+    await writeFile(join(dir, `${name}.gz`), gzipSync(await readFile(join(dir, name))));
+    await rm(join(dir, name));
+  }
+  const read = await readFolder(dir);
+  expect(read.instruments).toEqual(fleet.instruments);
+  expect(read.truth).toHaveLength(fleet.truth.length);
+  expect(await collect(read.steps())).toEqual([...fleet.steps()]);
 });
 
 test.each([
