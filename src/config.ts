@@ -18,6 +18,15 @@ export interface Settings {
   readonly dataDir: string;
   /** An external PostgreSQL 15 or newer; undefined = the embedded one. */
   readonly databaseUrl: string | undefined;
+  /** An external MQTT broker; undefined = devices connect to this process. */
+  readonly mqttUrl: string | undefined;
+  /** Where the queue of tasks lives; undefined = in PostgreSQL. */
+  readonly redisUrl: string | undefined;
+  /** Where readings are kept; undefined = in PostgreSQL. */
+  readonly influxUrl: string | undefined;
+  readonly influxToken: string | undefined;
+  readonly influxOrg: string;
+  readonly influxBucket: string;
   readonly adminPassword: string | undefined;
   readonly language: Language;
   readonly retentionDays: number;
@@ -49,6 +58,12 @@ const oneOf = <T extends string>(values: readonly T[], fallback: T): Setting<T> 
   parse: (text) => values.find((value) => value === text),
 });
 
+const optional = (expected: string, isRight: RegExp): Setting<string | undefined> => ({
+  fallback: undefined,
+  expected,
+  parse: (text) => (isRight.test(text) ? text : undefined),
+});
+
 /** Every setting: its name in the environment and in meterwarden.yaml, default, and what would be right. */
 export const SETTINGS = {
   HTTP_PORT: port(8080),
@@ -60,6 +75,12 @@ export const SETTINGS = {
     expected: 'postgres://user:password@host:5432/database',
     parse: (text: string) => (/^postgres(ql)?:\/\/./.test(text) && URL.canParse(text) ? text : undefined),
   },
+  MQTT_URL: optional('mqtt://host:1883 | mqtts://host:8883 | ws://… | wss://…', /^(mqtts?|wss?):\/\/[^/\s]+/),
+  REDIS_URL: optional('redis://host:6379/0', /^rediss?(\+[a-z]+)?:\/\/\S+$/),
+  INFLUX_URL: optional('http://host:8086', /^https?:\/\/[^/\s]+/),
+  INFLUX_TOKEN: optional('…', /\S/),
+  INFLUX_ORG: { fallback: 'meterwarden', expected: 'meterwarden', parse: (text: string) => text || undefined },
+  INFLUX_BUCKET: { fallback: 'meterwarden', expected: 'meterwarden', parse: (text: string) => text || undefined },
   ADMIN_PASSWORD: {
     fallback: undefined as string | undefined,
     expected: '8…128',
@@ -82,6 +103,16 @@ export const SETTINGS = {
 
 type Name = keyof typeof SETTINGS;
 
+/** Never shown, not even when they are wrong. */
+const SECRET: ReadonlySet<Name> = new Set([
+  'ADMIN_PASSWORD',
+  'DATABASE_URL',
+  'MQTT_URL',
+  'REDIS_URL',
+  'INFLUX_URL',
+  'INFLUX_TOKEN',
+]);
+
 /** Environment first, then `meterwarden.yaml` of the working folder, then the default. */
 export function loadSettings(env: NodeJS.ProcessEnv, folder = '.'): Settings {
   const file = settingsFile(join(folder, SETTINGS_FILE));
@@ -90,7 +121,7 @@ export function loadSettings(env: NodeJS.ProcessEnv, folder = '.'): Settings {
     const setting: Setting<unknown> = SETTINGS[name];
     const parsed = text === undefined ? setting.fallback : setting.parse(text);
     if (text !== undefined && parsed === undefined) {
-      const shown = name === 'ADMIN_PASSWORD' || name === 'DATABASE_URL' ? '…' : text;
+      const shown = SECRET.has(name) ? '…' : text;
       throw new MeterwardenError('invalid_setting', {
         path: name,
         params: { value: shown, expected: setting.expected },
@@ -104,6 +135,12 @@ export function loadSettings(env: NodeJS.ProcessEnv, folder = '.'): Settings {
     host: value('HOST'),
     dataDir: resolve(folder, value('METERWARDEN_DATA')),
     databaseUrl: value('DATABASE_URL'),
+    mqttUrl: value('MQTT_URL'),
+    redisUrl: value('REDIS_URL'),
+    influxUrl: value('INFLUX_URL'),
+    influxToken: value('INFLUX_TOKEN'),
+    influxOrg: value('INFLUX_ORG'),
+    influxBucket: value('INFLUX_BUCKET'),
     adminPassword: value('ADMIN_PASSWORD'),
     language: value('METERWARDEN_LANG'),
     retentionDays: value('RETENTION_DAYS'),

@@ -72,6 +72,21 @@ export const CLI = {
       'zh-CN': '外部 PostgreSQL(15 或更新),不设则用内置',
       en: 'external PostgreSQL (15 or newer); embedded if not set',
     },
+    MQTT_URL: {
+      'zh-CN': '外部 MQTT 服务器,不设则设备直接连接本服务',
+      en: 'external MQTT broker; devices connect to this service if not set',
+    },
+    REDIS_URL: {
+      'zh-CN': '任务队列所用的 Redis,不设则用 PostgreSQL',
+      en: 'Redis for the queue of tasks; PostgreSQL if not set',
+    },
+    INFLUX_URL: {
+      'zh-CN': '保存读数的 InfluxDB,不设则用 PostgreSQL',
+      en: 'InfluxDB for the readings; PostgreSQL if not set',
+    },
+    INFLUX_TOKEN: { 'zh-CN': 'InfluxDB 的令牌', en: 'token for InfluxDB' },
+    INFLUX_ORG: { 'zh-CN': 'InfluxDB 的组织', en: 'organisation in InfluxDB' },
+    INFLUX_BUCKET: { 'zh-CN': 'InfluxDB 的存储桶', en: 'bucket in InfluxDB' },
     ADMIN_PASSWORD: {
       'zh-CN': 'admin 的密码,不设则首次启动时生成',
       en: 'password of admin; made up at the first start if not set',
