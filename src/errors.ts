@@ -43,6 +43,7 @@ export const ERROR_STATUS = {
   ancient_timestamp: 400,
   not_a_number: 400,
   out_of_range: 400,
+  conflicting_values: 400,
   no_known_quantity: 400,
   unknown_quantity: 400,
   wrong_unit: 400,

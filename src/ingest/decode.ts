@@ -1,8 +1,8 @@
 /** Bytes of one message become readings, or refusals with a code and the path of the offending value. */
 import type { ErrorCode } from '../errors.ts';
 import type { Instrument, Ledger } from '../fleet/instrument.ts';
-import type { Kinds } from '../fleet/kind.ts';
-import { quantityIndex } from '../fleet/quantity.ts';
+import type { KindQuantity, Kinds } from '../fleet/kind.ts';
+import { type Quantity, quantityIndex } from '../fleet/quantity.ts';
 import { emptyValues, type Reading } from '../fleet/reading.ts';
 import { DECODERS, type Path, type Register, type Sink } from './decoders.ts';
 import type { Profile, Profiles } from './profile.ts';
@@ -119,10 +119,9 @@ class Collector implements Sink {
       }
       if (value === null) continue; // not reported
       const limits = quantities.get(quantity)!;
-      if (typeof value !== 'number' || !(value >= limits.min && value <= limits.max)) {
-        return this.#refuseValue(value, limits, () => `${path()}.values.${name}`);
+      if (!put(values, quantity, value, limits)) {
+        return this.#refuseValue(value, quantity, limits, values, () => `${path()}.values.${name}`);
       }
-      values[quantityIndex(quantity)] = value;
       known++;
     }
     if (known === 0) return this.refuse('no_known_quantity', path, { kind: instrument.kind });
@@ -130,27 +129,36 @@ class Collector implements Sink {
   }
 
   registers(id: string | undefined, ts: unknown, registers: readonly Register[], path: Path): void {
-    const named = Object.create(null) as Record<string, unknown>; // names come from the wire
-    const instrument = this.#context.ledger.byId(id ?? this.#client);
-    const kind = instrument && this.#context.kinds.get(instrument.kind);
+    const instrument = this.#instrument(id, path);
+    const tsMs = instrument && this.#time(ts, path);
+    if (!instrument || tsMs === undefined) return;
+    const { quantities, names } = this.#context.kinds.get(instrument.kind)!;
+    const values = emptyValues();
+    let known = 0;
     for (const [i, { obis, value, unit, quality }] of registers.entries()) {
-      const at = () => `${path()}.registers[${i}]`;
+      const at = (field: keyof Register) => () => `${path()}.registers[${i}].${field}`;
       if (quality !== undefined && quality !== 'good' && quality !== 0) {
-        return this.refuse('bad_quality', () => `${at()}.quality`, { quality: String(quality) });
+        return this.refuse('bad_quality', at('quality'), { quality: String(quality) });
       }
-      const quantity = kind?.names.get(obis);
-      const wanted = quantity && kind!.quantities.get(quantity)!.unit;
-      if (wanted === undefined || unit === undefined || typeof value !== 'number') {
-        named[obis] = value;
+      const quantity = names.get(obis);
+      if (quantity === undefined) {
+        this.#note('unknown_quantity', at('obis'), { name: obis, kind: instrument.kind });
         continue;
       }
-      const converted = toUnit(value, unit, wanted);
-      if (converted === undefined) {
-        return this.refuse('wrong_unit', () => `${at()}.unit`, { unit: String(unit), wanted });
+      if (value === null) continue; // not reported
+      const limits = quantities.get(quantity)!;
+      const isPlain = unit === undefined || typeof value !== 'number';
+      const converted = isPlain ? value : toUnit(value, unit, limits.unit);
+      if (!isPlain && converted === undefined) {
+        return this.refuse('wrong_unit', at('unit'), { unit: String(unit), wanted: limits.unit });
       }
-      named[obis] = converted;
+      if (!put(values, quantity, converted, limits)) {
+        return this.#refuseValue(converted, quantity, limits, values, at('value'));
+      }
+      known++;
     }
-    this.reading(id, ts, named, path);
+    if (known === 0) return this.refuse('no_known_quantity', path, { kind: instrument.kind });
+    this.readings.push({ key: instrument.key, tsMs, values });
   }
 
   refuse(code: ErrorCode, path: Path, params: Refusal['params'] = {}): void {
@@ -203,11 +211,33 @@ class Collector implements Sink {
     return undefined;
   }
 
-  #refuseValue(value: unknown, limits: { min: number; max: number }, path: Path): void {
-    if (typeof value === 'number') this.refuse('out_of_range', path, { value, min: limits.min, max: limits.max });
-    else if (deeperThan(value, MAX_DEPTH)) this.refuse('too_deep', path, { limit: MAX_DEPTH });
-    else this.refuse('not_a_number', path, { value: excerpt(value) });
+  /** What `put` did not take. */
+  #refuseValue(value: unknown, quantity: Quantity, limits: KindQuantity, values: readonly number[], path: Path): void {
+    const { min, max } = limits;
+    if (typeof value !== 'number') {
+      if (deeperThan(value, MAX_DEPTH)) return this.refuse('too_deep', path, { limit: MAX_DEPTH });
+      return this.refuse('not_a_number', path, { value: excerpt(value) });
+    }
+    if (!(value >= min && value <= max)) return this.refuse('out_of_range', path, { value, min, max });
+    this.refuse('conflicting_values', path, { quantity, first: values[quantityIndex(quantity)]!, value });
   }
+}
+
+/** False when it is no possible value, or when another name of the same quantity gave another one. */
+function put(values: number[], quantity: Quantity, value: unknown, { min, max }: KindQuantity): value is number {
+  if (typeof value !== 'number' || !(value >= min && value <= max)) return false;
+  const index = quantityIndex(quantity);
+  const first = values[index]!;
+  if (!Number.isNaN(first) && !agree(first, value)) return false;
+  values[index] = value;
+  return true;
+}
+
+/** Converting between units rounds in the last of some 16 digits. */
+const ROUNDING = 1e-12;
+
+function agree(a: number, b: number): boolean {
+  return Math.abs(a - b) <= ROUNDING * Math.max(Math.abs(a), Math.abs(b));
 }
 
 /** RFC 3339 with a zone: a local time without one would be guessed. */

@@ -93,6 +93,10 @@ export const ERRORS: Readonly<Record<ErrorCode, Text>> = {
   },
   not_a_number: { 'zh-CN': '“{value}”不是数值', en: '“{value}” is not a number' },
   out_of_range: { 'zh-CN': '数值 {value} 超出可能范围 {min}…{max}', en: '{value} is not possible: {min} to {max}' },
+  conflicting_values: {
+    'zh-CN': '同一读数中 {quantity} 有两个不同的数值:{first} 和 {value}',
+    en: 'Two different values of {quantity} in one reading: {first} and {value}',
+  },
   no_known_quantity: { 'zh-CN': '没有“{kind}”类器具的已知量', en: 'Nothing an instrument of kind “{kind}” can report' },
   unknown_quantity: { 'zh-CN': '“{kind}”类器具没有量“{name}”', en: 'An instrument of kind “{kind}” has no “{name}”' },
   wrong_unit: { 'zh-CN': '单位“{unit}”无法换算为“{wanted}”', en: 'The unit “{unit}” does not convert to “{wanted}”' },

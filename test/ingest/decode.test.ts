@@ -108,6 +108,28 @@ describe('what becomes readings', () => {
       [[1, TS, { active_import_kwh: 1.25, voltage_v: 230 }]],
     ],
     [
+      'two names of one quantity that agree',
+      GATEWAY,
+      {
+        'M-1': [{ ts: TS, values: { active_import_kwh: 1.25, '1-0:1.8.0': 1.25, '1-0:12.7.0': null, voltage_v: 230 } }],
+      },
+      [[1, TS, { active_import_kwh: 1.25, voltage_v: 230 }]],
+    ],
+    [
+      'a register twice in two units, up to rounding',
+      NATIVE,
+      {
+        ts: TS,
+        registers: [
+          { obis: '1-0:1.8.0', value: 1.1, unit: 'kWh' },
+          { obis: '1-0:1.8.0', value: 1100, unit: 'Wh' },
+          { obis: 'active_import_kwh', value: 0.0011, unit: 'MWh' },
+          { obis: '1-0:1.8.0', value: null },
+        ],
+      },
+      [[1, TS, { active_import_kwh: 1.1 }]],
+    ],
+    [
       'another kind has its own codes',
       GATEWAY,
       { 'M-6': [{ ts: TS, values: { '8-0:1.0.0': 12.5 } }] },
@@ -196,6 +218,54 @@ describe('what is refused, with code and path', () => {
       GATEWAY,
       one(TS, { active_import_kwh: JSON.parse(`${'['.repeat(50)}${']'.repeat(50)}`) }),
       'too_deep M-1[0].values.active_import_kwh',
+    ],
+    [
+      'two names of one quantity with different values',
+      GATEWAY,
+      one(TS, { '1-0:1.8.0': 1, voltage_v: 230, active_import_kwh: 1.01 }),
+      'conflicting_values M-1[0].values.active_import_kwh',
+    ],
+    [
+      'two codes of one quantity with different values',
+      GATEWAY,
+      one(TS, { '1-0:1.7.0': 500, '1-0:16.7.0': -500 }),
+      'conflicting_values M-1[0].values.1-0:16.7.0',
+    ],
+    [
+      'a register twice with different values',
+      NATIVE,
+      {
+        ts: TS,
+        registers: [
+          { obis: '1-0:1.8.0', value: 1, unit: 'kWh' },
+          { obis: '1-0:1.8.0', value: 1, unit: 'Wh' },
+        ],
+      },
+      'conflicting_values .registers[1].value',
+    ],
+    [
+      'a register twice, once as text',
+      NATIVE,
+      {
+        ts: TS,
+        registers: [
+          { obis: '1-0:1.8.0', value: 'x' },
+          { obis: '1-0:1.8.0', value: 1 },
+        ],
+      },
+      'not_a_number .registers[0].value',
+    ],
+    [
+      'an impossible register',
+      NATIVE,
+      { ts: TS, registers: [{ obis: '1-0:1.8.0', value: -1, unit: 'kWh' }] },
+      'out_of_range .registers[0].value',
+    ],
+    [
+      'a register without a value',
+      NATIVE,
+      { ts: TS, registers: [{ obis: '1-0:1.8.0', unit: 'kWh' }] },
+      'not_a_number .registers[0].value',
     ],
     ['nothing reported', GATEWAY, one(TS, { voltage_v: null }), 'no_known_quantity M-1[0]'],
     [
