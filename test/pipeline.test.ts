@@ -63,6 +63,8 @@ let reject: Fickle;
 let record: Fickle;
 let evaluated: Reading[][];
 let evaluate: PipelineParts['evaluate'];
+/** Why the store does not take a reading, whatever is tried. */
+let unstorable: (reading: Reading) => string | undefined;
 let errors: string[];
 let settled: { readonly name: string; readonly outcome: Outcome; readonly log: number }[];
 let log: string[];
@@ -88,13 +90,23 @@ beforeEach(async () => {
     evaluated.push([...readings]);
     return [];
   };
+  unstorable = () => undefined;
   errors = [];
   settled = [];
   log = [];
   const readings = new PostgresReadings(here.pool, () => nowMs);
   const fickleStore: ReadingStore = {
     append: (batch) =>
-      checked(() => store.run((): Promise<AppendResult> => readings.append(batch))).then((result) => {
+      checked(() =>
+        store.run(async (): Promise<AppendResult> => {
+          const refused = batch.flatMap((one) => {
+            const reason = unstorable(one);
+            return reason === undefined ? [] : [{ key: one.key, tsMs: one.tsMs, reason }];
+          });
+          const result = await readings.append(batch.filter((one) => unstorable(one) === undefined));
+          return refused.length > 0 ? { ...result, refused } : result;
+        }),
+      ).then((result) => {
         log.push('stored');
         return result;
       }),
@@ -506,6 +518,52 @@ describe('findings', () => {
     await settledAll(2);
     await pipeline.recorded();
     expect((await here.findings.list({ limit: 10 })).rows).toHaveLength(1);
+  });
+});
+
+describe('readings that the store does not take', () => {
+  const MINE = (reading: Reading) => (reading.values[0]! >= 1000 ? 'a field of another type' : undefined);
+
+  it('are put on record and acknowledged, and go through no rule; the others are stored', async () => {
+    unstorable = MINE;
+    receive('a', telemetry('M-1', 1));
+    receive('b', telemetry('M-1', 2, 1000));
+    receive('c', telemetry('M-2', 2, 1000));
+    receive('d', telemetry('M-2', 2, 1000)); // the same once more
+    await settledAll(4);
+    expect(outcomes()).toEqual(['a accepted', 'b accepted', 'c accepted', 'd accepted']);
+    expect(await stored('M-1')).toEqual([1]);
+    expect(await stored('M-2')).toEqual([]);
+    expect(evaluated.flat().map(({ values }) => values[0])).toEqual([100.1]);
+    expect(await expectBalance()).toEqual({ received: 4, stored: 1, duplicate: 0, rejected: 3, inFlight: 0 });
+    const { rows } = await listRejections(here.pool, { limit: 10 });
+    const ts = new Date(T0 - 98 * MINUTE_MS).toISOString();
+    expect(rows.map(({ client, code, params, readings }) => ({ client, code, params, readings })).reverse()).toEqual(
+      ['M-1', 'M-2', 'M-2'].map((instrument) => ({
+        client: instrument,
+        code: 'not_stored',
+        params: { instrument, ts, reason: 'a field of another type' },
+        readings: 1,
+      })),
+    );
+  });
+
+  it('are counted together beyond a hundred of one message, and refused again when it is sent again', async () => {
+    unstorable = MINE;
+    const many = Array.from({ length: 250 }, (_, i) => ({
+      ts: T0 - 1000 - i,
+      values: { active_import_kwh: i % 2 ? 1000 : 1 },
+    }));
+    reject.failBefore = 1;
+    receive('a', message('M-1', many));
+    await settledAll(1);
+    receive('b', message('M-1', many));
+    await settledAll(2);
+    expect(outcomes()).toEqual(['a accepted', 'b accepted']);
+    const { rows } = await listRejections(here.pool, { limit: 500 });
+    expect(rows).toHaveLength(200);
+    expect(rows.reduce((sum, { readings }) => sum + readings, 0)).toBe(250);
+    expect(await expectBalance()).toEqual({ received: 500, stored: 125, duplicate: 125, rejected: 250, inFlight: 0 });
   });
 });
 
