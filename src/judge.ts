@@ -29,11 +29,17 @@ export class Judge {
   readonly #parts: JudgeParts;
   readonly #recording: Recording;
   #lastId: number;
+  #logMs = Number.NaN;
 
   constructor(parts: JudgeParts) {
     this.#parts = parts;
     this.#recording = new Recording(parts);
     this.#lastId = parts.follow.seenId;
+  }
+
+  /** Milliseconds of the log that the rules have not seen; NaN = none has been looked at. */
+  get behindMs(): number {
+    return this.#logMs - this.#parts.follow.seenMs;
   }
 
   /** Follows the log until the signal aborts. */
@@ -63,6 +69,7 @@ export class Judge {
     const { log, follow } = this.#parts;
     // Asked first: what is logged between the two questions must not be later than the time that passes without it.
     const logMs = await log.nowMs();
+    this.#logMs = logMs;
     const entries = await log.after(this.#lastId);
     for (const entry of entries) {
       this.#lastId = entry.id;

@@ -2,6 +2,7 @@
  * Readings become findings in one of two ways. Alone, the process that stores readings judges them as it commits. Beside others
  * it logs what it stored, and one process of all follows the log.
  */
+import { Gauge, type Registry } from 'prom-client';
 import type { Finding } from '../fleet/finding.ts';
 import type { Reading } from '../fleet/reading.ts';
 import { Judge } from '../judge.ts';
@@ -20,7 +21,8 @@ const TICK_MS = 5_000;
 const SNAPSHOT_MS = 30_000;
 /** How often a process that stores readings says that it lives. */
 export const SIGN_OF_LIFE_MS = 5_000;
-const FOLLOW: FollowTimes = { holdMs: 5_000, tickMs: TICK_MS, deafMs: 3 * SIGN_OF_LIFE_MS };
+const HOLD_MS = 5_000;
+const FOLLOW: FollowTimes = { holdMs: HOLD_MS, tickMs: TICK_MS, deafMs: 3 * SIGN_OF_LIFE_MS };
 /** Between the clocks of machines that store readings; so much is judged twice when a service with a log becomes one without. */
 const CLOCK_SKEW_MS = 60_000;
 
@@ -79,11 +81,13 @@ export async function openOwnRules(foundation: Foundation): Promise<OwnRules> {
 
 /** The rules of a service of several processes: whichever of them is first owns the rules, the others stand by. */
 export function startSharedRules(foundation: Foundation): void {
-  const { databaseUrl, onError, onStop } = foundation;
+  const { databaseUrl, registry, onError, onStop } = foundation;
   const stopping = new AbortController();
+  const owned: Owned = { judge: undefined };
+  reportRules(registry, owned);
   const owning = asSoleOwner(
     { url: databaseUrl, lock: LOCKS.rules, signal: stopping.signal, onError: (error) => onError('rules', error) },
-    (signal) => judge(foundation, signal),
+    (signal) => judge(foundation, owned, signal),
   );
   onStop(async () => {
     stopping.abort();
@@ -91,7 +95,12 @@ export function startSharedRules(foundation: Foundation): void {
   });
 }
 
-async function judge(foundation: Foundation, signal: AbortSignal): Promise<void> {
+/** What this process judges with, while it owns the rules. */
+interface Owned {
+  judge: Judge | undefined;
+}
+
+async function judge(foundation: Foundation, owned: Owned, signal: AbortSignal): Promise<void> {
   const { pool, ledger, findings, instrumentChanged, logger, nowMs, onError } = foundation;
   const restored = await restore(foundation);
   const { rules, state, progress } = restored;
@@ -104,7 +113,7 @@ async function judge(foundation: Foundation, signal: AbortSignal): Promise<void>
     const seenMs = progress?.logId === undefined ? Number.NaN : progress.receivedAtUs / 1000 + CLOCK_SKEW_MS;
     logger.info({ after: seenId }, 'following the log of readings');
     const district = (key: number) => ledger.ledger.byKey(key)?.district ?? '';
-    await new Judge({
+    owned.judge = new Judge({
       log,
       follow: new Follow(rules, district, FOLLOW, seenId, seenMs),
       record: (found) => findings.record(found, new Date(nowMs())),
@@ -114,8 +123,10 @@ async function judge(foundation: Foundation, signal: AbortSignal): Promise<void>
       },
       nowMs,
       onError,
-    }).run(signal);
+    });
+    await owned.judge.run(signal);
   } finally {
+    owned.judge = undefined;
     instrumentChanged.delete(changed);
   }
 }
@@ -136,6 +147,25 @@ async function replayUnlogged(
     const found = rules.read(batch.readings, atMs);
     if (found.length > 0) await findings.record(found, new Date(nowMs()));
   }
+}
+
+function reportRules(registry: Registry, owned: Owned): void {
+  new Gauge({
+    name: 'meterwarden_rules_owner',
+    help: '1 = this process owns the rules',
+    registers: [registry],
+    collect() {
+      this.set(owned.judge ? 1 : 0);
+    },
+  });
+  new Gauge({
+    name: 'meterwarden_rules_behind_seconds',
+    help: 'Age of what the rules have seen last, in the process that owns them; 0 elsewhere',
+    registers: [registry],
+    collect() {
+      this.set((owned.judge?.behindMs || 0) / 1000);
+    },
+  });
 }
 
 async function restore({ pool, domain, ledger, findings }: Foundation): Promise<Restored> {
