@@ -16,6 +16,10 @@ export const APPEND_TIMEOUT_MS = 15_000;
 export interface InfluxReadingsOptions extends InfluxOptions {
   /** From the ledger; the id becomes the tag, so it must never change. */
   readonly idOf: IdOf;
+  /** Every instrument of the ledger: those that are asked what was received of them. */
+  readonly keys: () => Iterable<number>;
+  /** No other process writes readings. Otherwise every append asks again what is newest before it writes. */
+  readonly alone: boolean;
   readonly nowMs: () => number;
 }
 
@@ -24,21 +28,25 @@ export class InfluxReadings implements ReadingStore {
   readonly #queries: InfluxQueries;
   readonly #writer: InfluxWriter;
   readonly #marks: BackfillMarks;
+  readonly #keys: () => Iterable<number>;
+  readonly #alone: boolean;
   readonly #nowMs: () => number;
   /**
    * Newest measurement time per instrument key, -Infinity = nothing stored. An instrument that is not in it is asked for
-   * first. Newer readings are new unless another process writes them.
+   * first. Readings beyond it are new, as long as nobody else writes.
    */
   readonly #newestMs = new Map<number, number>();
   #receivedAtUs = 0;
   #closed = false;
   #tail: Promise<unknown> = Promise.resolve();
 
-  constructor({ idOf, nowMs, ...options }: InfluxReadingsOptions) {
+  constructor({ idOf, keys, alone, nowMs, ...options }: InfluxReadingsOptions) {
     this.#connection = new InfluxConnection(options);
     this.#queries = new InfluxQueries(this.#connection, idOf);
     this.#writer = new InfluxWriter(this.#connection, this.#queries, idOf);
     this.#marks = new BackfillMarks(this.#connection);
+    this.#keys = keys;
+    this.#alone = alone;
     this.#nowMs = nowMs;
   }
 
@@ -105,6 +113,7 @@ export class InfluxReadings implements ReadingStore {
 
   /** The first time an instrument is seen in this process, or after a failure, its newest stored time is asked first. */
   async #learnNewest(batch: readonly Reading[], deadlineMs: number): Promise<void> {
+    if (!this.#alone) this.#newestMs.clear();
     const unknown = new Set<number>();
     for (const { key } of batch) if (!this.#newestMs.has(key)) unknown.add(key);
     if (unknown.size === 0) return;
@@ -151,12 +160,12 @@ export class InfluxReadings implements ReadingStore {
   }
 
   /**
-   * Batches of these instruments received after `sinceUs`, in the order and composition in which they were stored; leaves
-   * the receipt clock behind the newest of them, so that time going backwards over a restart cannot hide a batch.
+   * Batches received after `sinceUs`, in the order and composition in which they were stored; leaves the receipt clock
+   * behind the newest of them, so that time going backwards over a restart cannot hide a batch.
    */
-  async *receivedSince(sinceUs: number, keys: Iterable<number>): AsyncIterable<ReceivedBatch> {
+  async *receivedSince(sinceUs: number): AsyncIterable<ReceivedBatch> {
     this.#receivedAtUs = Math.max(this.#receivedAtUs, sinceUs);
-    for await (const batch of replay(this.#queries, this.#marks, sinceUs, [...keys])) {
+    for await (const batch of replay(this.#queries, this.#marks, sinceUs, [...this.#keys()])) {
       this.#receivedAtUs = Math.max(this.#receivedAtUs, batch.receivedAtUs);
       yield batch;
     }

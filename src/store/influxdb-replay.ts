@@ -19,7 +19,7 @@ const LOOK_BACK_MS = 3_600_000;
 /** A mark holds for what is received within that time after it, so that a backfill does not wait for one per append. */
 const MARK_HOLDS_US = 10_000_000;
 /** Readings sorted at once; when there are more, those received first are replayed and the others read again. */
-const REPLAYED_AT_ONCE = 200_000;
+const REPLAYED_AT_ONCE = 400_000;
 
 export class BackfillMarks {
   readonly #connection: InfluxConnection;

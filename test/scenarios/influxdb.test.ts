@@ -41,6 +41,8 @@ describe.skipIf(INFLUXD === undefined && !REQUIRED)('InfluxDB killed under load'
       org: ORG,
       bucket: 'city',
       idOf: (key) => ledger.byKey(key)?.id,
+      keys: () => [],
+      alone: true,
       nowMs: Date.now,
     });
 
@@ -145,6 +147,8 @@ describe.skipIf(INFLUXD === undefined && !REQUIRED)('InfluxDB killed under load'
       org: ORG,
       bucket: 'other',
       idOf: (key) => ledger.byKey(key)?.id,
+      keys: () => [],
+      alone: true,
       nowMs: Date.now,
     });
     const { pipeline, metric, evaluated, rejections } = pipelineOn(store);

@@ -50,6 +50,8 @@ describe.skipIf(INFLUXD === undefined && !REQUIRED)('on InfluxDB 1.6', () => {
       org: ORG,
       bucket: 'summed',
       idOf: (key) => `M-${key}`,
+      keys: () => [],
+      alone: true,
       nowMs: Date.now,
     });
     const hourMs = Math.floor(Date.now() / 3_600_000) * 3_600_000 - 3_600_000;
