@@ -183,6 +183,7 @@ describe('imports', () => {
       ['aedes', /^src\/broker\/aedes\.ts$/],
       ['bullmq', /^src\/tasks\/bullmq\.ts$/],
       ['pg-copy-streams', /^src\/store\/postgres-/],
+      ['@influxdata/influxdb-client', /^src\/store\/influxdb-/],
       ['pg', /^src\/(store\/(embedded-)?postgres|app\/foundation\.ts$)/],
       ['fastify', /^src\/inspector\//],
       ['yaml', /^src\/config\.ts$/],
