@@ -1,7 +1,8 @@
 /** The command line. */
 
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { runBacktest } from './commands/backtest.ts';
+import { runInfluxSetup } from './commands/influx-setup.ts';
 import { runService } from './commands/serve.ts';
 import { loadSettings, SETTINGS, startLanguage } from './config.ts';
 import { MeterwardenError } from './errors.ts';
@@ -34,7 +35,16 @@ function buildProgram(): Command {
     .requiredOption('--out <file>', text(CLI.backtestOut))
     .option('--config <dir>', text(CLI.backtestRules))
     .action((fleet, options) => runBacktest(fleet, options, language));
+  speak(program.command('influx-setup'), language)
+    .description(text(CLI.influxSetup))
+    .option('--hourly-days <n>', text(CLI.influxHourly), wholeDays, 3650)
+    .action((options) => runInfluxSetup(loadSettings(process.env), options, language));
   return program;
+}
+
+function wholeDays(text: string): number {
+  if (/^\d{1,5}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('0…99999');
 }
 
 function settingsHelp(): string {

@@ -11,6 +11,7 @@ import { SEVERITY_NAMES } from '../src/inspector/words.ts';
 import { ACTIONS } from '../src/tasks/workflow.ts';
 import { CLI } from '../src/texts/cli.ts';
 import { ERRORS, PROBLEMS } from '../src/texts/errors.ts';
+import { INFLUX_CHANGES, INFLUX_STEPS, INFLUX_WARNINGS } from '../src/texts/influx.ts';
 import { REASONS } from '../src/texts/reasons.ts';
 import {
   ACTION_NAMES,
@@ -365,6 +366,9 @@ describe('texts', () => {
     errors: ERRORS,
     problems: PROBLEMS,
     reasons: REASONS,
+    'influx steps': INFLUX_STEPS,
+    'influx changes': INFLUX_CHANGES,
+    'influx warnings': INFLUX_WARNINGS,
     kinds: KIND_NAMES,
     states: STATE_NAMES,
     verdicts: VERDICT_NAMES,

@@ -2,15 +2,18 @@
 import type pg from 'pg';
 import type { Logger } from 'pino';
 import { collectDefaultMetrics, Registry } from 'prom-client';
-import { type Domain, loadDomain, type Settings } from '../config.ts';
+import { type Domain, loadDomain, SETTINGS, type Settings } from '../config.ts';
+import { MeterwardenError } from '../errors.ts';
 import { startEmbeddedPostgres } from '../store/embedded-postgres.ts';
+import { InfluxReadings } from '../store/influxdb-readings.ts';
 import { migrate, openPool, requireServer } from '../store/postgres.ts';
 import { PostgresChanges } from '../store/postgres-changes.ts';
 import { PostgresFindings } from '../store/postgres-findings.ts';
 import { LEDGER_CHANGES_CHANNEL, PostgresLedger } from '../store/postgres-ledger.ts';
 import { claimDatabase } from '../store/postgres-presence.ts';
-import { PostgresReadings } from '../store/postgres-readings.ts';
+import { PostgresReadings, type ReceivedBatch } from '../store/postgres-readings.ts';
 import { PostgresTasks } from '../store/postgres-tasks.ts';
+import type { ReadingStore } from '../store/readings.ts';
 import type { OnStop } from './timers.ts';
 
 export interface Foundation {
@@ -22,7 +25,9 @@ export interface Foundation {
   readonly ledger: PostgresLedger;
   /** Told the key of every instrument whose line in the ledger has changed. */
   readonly instrumentChanged: Set<(key: number) => void>;
-  readonly readings: PostgresReadings;
+  readonly readings: Readings;
+  /** What is older need not be kept. */
+  readonly dropReadingsBefore: (beforeMs: number) => Promise<unknown>;
   readonly findings: PostgresFindings;
   readonly tasks: PostgresTasks;
   readonly logger: Logger;
@@ -31,6 +36,13 @@ export interface Foundation {
   readonly onStop: OnStop;
   /** Calls the start off. */
   readonly signal: AbortSignal;
+}
+
+/** A store that also gives back what was received after a moment, as it was committed. */
+export interface Readings extends ReadingStore {
+  /** Receipt time of the newest batch, epoch microseconds. */
+  readonly receivedAtUs: number;
+  receivedSince(sinceUs: number): AsyncIterable<ReceivedBatch>;
 }
 
 /** `alone`: no other process uses the database. */
@@ -55,12 +67,12 @@ export async function openFoundation(
 
   const onError = (stage: string, error: unknown) => logger.error({ stage, error: describe(error) }, 'failed');
   const nowMs = Date.now;
-  const readings = new PostgresReadings(pool, nowMs);
   const instrumentChanged = new Set<(key: number) => void>();
   const ledger = await PostgresLedger.open(pool, domain.kinds, ({ key }) => {
     for (const changed of instrumentChanged) changed(key);
   });
   if (!alone) await followLedger(databaseUrl, ledger, onError, onStop);
+  const { readings, dropReadingsBefore } = await openReadings(settings, pool, ledger, alone, nowMs, onStop);
   const findings = new PostgresFindings({
     pool,
     ledger: ledger.ledger,
@@ -77,6 +89,7 @@ export async function openFoundation(
     ledger,
     instrumentChanged,
     readings,
+    dropReadingsBefore,
     findings,
     tasks: new PostgresTasks(pool, domain.tasks),
     logger,
@@ -85,6 +98,37 @@ export async function openFoundation(
     onStop,
     signal,
   };
+}
+
+async function openReadings(
+  { influxUrl: url, influxToken: token, influxOrg: org, influxBucket: bucket }: Settings,
+  pool: pg.Pool,
+  { ledger }: PostgresLedger,
+  alone: boolean,
+  nowMs: () => number,
+  onStop: OnStop,
+): Promise<Pick<Foundation, 'readings' | 'dropReadingsBefore'>> {
+  if (url === undefined) {
+    const readings = new PostgresReadings(pool, nowMs);
+    return { readings, dropReadingsBefore: (beforeMs) => readings.dropDaysBefore(beforeMs) };
+  }
+  if (token === undefined) {
+    const { expected } = SETTINGS.INFLUX_TOKEN;
+    throw new MeterwardenError('invalid_setting', { path: 'INFLUX_TOKEN', params: { value: '', expected } });
+  }
+  const readings = new InfluxReadings({
+    url,
+    token,
+    org,
+    bucket,
+    idOf: (key) => ledger.byKey(key)?.id,
+    keys: () => [...ledger.all()].map(({ key }) => key),
+    alone,
+    nowMs,
+  });
+  onStop(() => readings.close());
+  await readings.check();
+  return { readings, dropReadingsBefore: async () => {} }; // the bucket's retention does it
 }
 
 /** What other processes change in the ledger is known here within moments. */

@@ -54,8 +54,15 @@ export function logged(store: ReadingStore, log: PostgresReadingLog): Pick<Readi
   return {
     append: async (batch): Promise<AppendResult> => {
       const result = await store.append(batch);
-      if (batch.length > 0) await log.append(batch);
+      const taken = withoutRefused(batch, result);
+      if (taken.length > 0) await log.append(taken);
       return result;
     },
   };
+}
+
+function withoutRefused(batch: readonly Reading[], { refused = [] }: AppendResult): readonly Reading[] {
+  if (refused.length === 0) return batch;
+  const left = new Set(refused.map(({ key, tsMs }) => `${key}@${tsMs}`));
+  return batch.filter(({ key, tsMs }) => !left.has(`${key}@${tsMs}`));
 }

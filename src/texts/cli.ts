@@ -36,6 +36,14 @@ export const CLI = {
     'zh-CN': '规则文件夹,默认随附的 config',
     en: 'folder with rules.yaml, the shipped config if not given',
   },
+  influxSetup: {
+    'zh-CN': '准备 InfluxDB:存储桶、保留期限、每小时汇总',
+    en: 'prepare InfluxDB: bucket, retention, hourly summaries',
+  },
+  influxHourly: {
+    'zh-CN': '每小时汇总保留的天数,0 为永久',
+    en: 'days that hourly summaries are kept, 0 = for ever',
+  },
   backtestDone: {
     'zh-CN': '{readings} 条读数,{instruments} 台器具,{findings} 条发现 → {out}({seconds} 秒)',
     en: '{readings} readings of {instruments} instruments, {findings} findings → {out} ({seconds} s)',
@@ -55,8 +63,8 @@ export const CLI = {
   },
   stopping: { 'zh-CN': '正在停止…', en: 'stopping…' },
   leftOut: {
-    'zh-CN': '未计入的读数:台账中没有该器具 {unknownInstrument} 条,数值不可能 {impossibleValue} 条',
-    en: 'readings left out: {unknownInstrument} of instruments that are not in the ledger, {impossibleValue} with impossible values',
+    'zh-CN': '未计入的读数:台账中没有该器具或器具已停用 {unknownInstrument} 条,数值不可能 {impossibleValue} 条',
+    en: 'readings left out: {unknownInstrument} of instruments that are not in the ledger or retired, {impossibleValue} with impossible values',
   },
   unexpected: {
     'zh-CN': '意外的错误:{problem}(在环境变量中设 LOG_LEVEL=debug 可看到出处)',
