@@ -58,7 +58,7 @@ export const ERROR_STATUS = {
   invalid_line: 400,
   duplicate_line: 400,
   unknown_kind: 400,
-  second_master: 400,
+  second_master: 409,
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_STATUS;

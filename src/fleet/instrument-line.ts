@@ -1,8 +1,8 @@
 /** One line of instruments.csv becomes an instrument, or a refusal naming the column. */
-import { type Instrument, PHASES, ROLES } from './instrument.ts';
+import { INSTRUMENT_STATES, type Instrument, PHASES, ROLES } from './instrument.ts';
 import type { Kinds } from './kind.ts';
 
-export type InstrumentLine = Omit<Instrument, 'key' | 'state'>;
+export type InstrumentLine = Omit<Instrument, 'key'>;
 
 export interface LineRefusal {
   readonly code: 'invalid_line' | 'unknown_kind';
@@ -28,6 +28,7 @@ export const INSTRUMENT_COLUMNS = {
   nominal_voltage_v: 'nominalVoltageV',
   max_current_a: 'maxCurrentA',
   gateway: 'gateway',
+  state: 'state',
 } as const satisfies Record<string, keyof InstrumentLine>;
 
 export type InstrumentColumn = keyof typeof INSTRUMENT_COLUMNS;
@@ -82,6 +83,8 @@ export function parseInstrumentLine(
   if (nominalVoltageV === undefined) return invalid('nominal_voltage_v', 'not_positive');
   const maxCurrentA = positive(cell('max_current_a'), DEFAULT_MAX_CURRENT_A);
   if (maxCurrentA === undefined) return invalid('max_current_a', 'not_positive');
+  const state = INSTRUMENT_STATES.find((state) => state === (cell('state') || 'in-service'));
+  if (!state) return invalid('state', 'one_of', { allowed: INSTRUMENT_STATES.join(' | ') });
   return {
     id: cell('id'),
     kind,
@@ -98,6 +101,7 @@ export function parseInstrumentLine(
     nominalVoltageV,
     maxCurrentA,
     gateway: cell('gateway'),
+    state,
   };
 }
 

@@ -24,7 +24,7 @@ const imported = z
   })
   .meta({ id: 'Import' });
 
-export function importRoute(api: Api, { ledger }: InspectorParts): void {
+export function importRoute(api: Api, { ledger, nowMs }: InspectorParts): void {
   let running = 0;
   api.removeAllContentTypeParsers();
   api.addContentTypeParser(CSV, (_request, body, done) => done(null, body));
@@ -35,7 +35,9 @@ export function importRoute(api: Api, { ledger }: InspectorParts): void {
       schema: {
         tags: ['instruments'],
         summary: 'Put the lines of an instruments.csv into the ledger; a bad line never spoils the rest',
-        description: 'Content-Encoding: gzip is understood. A supervisor bound to a region may not import.',
+        description:
+          'Content-Encoding: gzip is understood. A column the file lacks leaves instruments that are known as they are, `state` ' +
+          '(in-service, retired) included. A supervisor bound to a region may not import.',
         security: SECURITY,
         consumes: [CSV],
         body: z.unknown().meta({ type: 'string', description: 'instruments.csv of a fleet folder.' }),
@@ -44,14 +46,15 @@ export function importRoute(api: Api, { ledger }: InspectorParts): void {
     },
     async (request) => {
       // A file can name any region, and move instruments out of one.
-      if (actorOf(request).region !== '') throw new MeterwardenError('forbidden');
+      const { username, region } = actorOf(request);
+      if (region !== '') throw new MeterwardenError('forbidden');
       if (running >= MAX_IMPORTS_AT_ONCE) throw new MeterwardenError('overloaded');
       if (!request.body) throw new MeterwardenError('invalid_request', { params: { problem: 'empty_file' } });
       const body = request.body as Readable;
       running++;
       try {
         const lines = decompressed(body, request.headers['content-encoding']);
-        const { rejected, ...counts } = await ledger.importCsv(lines);
+        const { rejected, ...counts } = await ledger.importCsv(lines, { actor: username, at: new Date(nowMs()) });
         const language = languageOf(request);
         return {
           ...counts,

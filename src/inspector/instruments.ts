@@ -4,7 +4,7 @@ import { MeterwardenError } from '../errors.ts';
 import { INSTRUMENT_STATES, type Instrument, PHASES, ROLES } from '../fleet/instrument.ts';
 import { regionCovers } from '../fleet/region.ts';
 import { type Language, say } from '../texts/text.ts';
-import { actorOf, SECURITY } from './auth.ts';
+import { actorOf, SECURITY, SUPERVISING } from './auth.ts';
 import { languageOf } from './errors.ts';
 import { findingPage } from './findings.ts';
 import type { Api, InspectorParts } from './parts.ts';
@@ -41,7 +41,8 @@ const instrument = z
   })
   .meta({ id: 'Instrument' });
 
-export function instrumentRoutes(api: Api, { ledger, kinds, readings, findings, rules }: InspectorParts): void {
+export function instrumentRoutes(api: Api, parts: InspectorParts): void {
+  const { ledger, kinds, readings, findings, rules, nowMs } = parts;
   /** Another region's instrument is as good as none. */
   const visible = (id: string, region: string): Instrument => {
     const found = ledger.ledger.byId(id);
@@ -90,6 +91,31 @@ export function instrumentRoutes(api: Api, { ledger, kinds, readings, findings, 
       },
     },
     async (request) => view(visible(request.params.id, actorOf(request).region), languageOf(request)),
+  );
+
+  api.patch(
+    '/instruments/:id',
+    {
+      config: { roles: SUPERVISING },
+      schema: {
+        tags: TAGS,
+        summary: 'Retire an instrument, or put it back into service',
+        description:
+          'Readings of a retired instrument are refused, and the rules forget it: its open findings end with its last reading. Its ' +
+          'open tasks stay, with a note in their history. Put back, it begins anew: what it sent before is not compared with what it ' +
+          'sends then.',
+        security: SECURITY,
+        params,
+        body: z.strictObject({ state: z.enum(INSTRUMENT_STATES) }),
+        response: answers({ 200: instrument }),
+      },
+    },
+    async (request) => {
+      const { username, region } = actorOf(request);
+      const { id } = visible(request.params.id, region);
+      const by = { actor: username, at: new Date(nowMs()) };
+      return view(await ledger.changeState(id, request.body.state, by), languageOf(request));
+    },
   );
 
   api.get(

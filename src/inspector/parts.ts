@@ -26,7 +26,10 @@ export interface HealthParts {
 }
 
 export interface InspectorParts extends HealthParts {
-  readonly ledger: Pick<PostgresLedger, 'ledger' | 'importCsv' | 'list' | 'putGateway' | 'listGateways'>;
+  readonly ledger: Pick<
+    PostgresLedger,
+    'ledger' | 'importCsv' | 'changeState' | 'list' | 'putGateway' | 'listGateways'
+  >;
   readonly people: Pick<PostgresPeople, 'signIn' | 'session' | 'signOut' | 'list' | 'create' | 'change'>;
   readonly readings: Pick<ReadingStore, 'range'>;
   readonly findings: Pick<PostgresFindings, 'list'>;

@@ -30,6 +30,8 @@ export class District {
   // From here on not kept: true again within a minute of a start.
   members = new Int32Array(0);
   membersStale = true;
+  /** One has gone since it was last judged: nobody may be left who could end its outage by coming back. */
+  memberLeft = false;
   /** The shortest report period among its members: who reports less often is not asked whether the district is silent. */
   periodMs = Number.POSITIVE_INFINITY;
   /** Clock as it was one and up to two settling times ago. */

@@ -28,6 +28,8 @@ export class Evaluator {
   readonly #watches: readonly (readonly Watch[])[];
   readonly #moment = new Moment();
   readonly #leaving = new Set<number>();
+  /** Ended between two ticks. */
+  readonly #ended: Finding[] = [];
 
   constructor(rules: RuleSet, kinds: Kinds, ledger: Ledger, state: RuleState = new RuleState(rules)) {
     this.state = state;
@@ -47,7 +49,7 @@ export class Evaluator {
 
   /** Time passes: who is silent, and what of the ledger has gone. */
   tick(nowMs: number): Finding[] {
-    const found: Finding[] = [];
+    const found = this.#ended.splice(0);
     this.state.aliveMs = Math.max(this.state.aliveMs, nowMs);
     for (const key of this.#leaving) this.#leave(key, found);
     this.#leaving.clear();
@@ -60,10 +62,12 @@ export class Evaluator {
     this.#silence.listen(sinceMs);
   }
 
-  /** A line of the ledger is new or has changed. */
+  /** A line of the ledger is new or has changed. Whoever comes back into service begins anew. */
   instrumentChanged(key: number): void {
+    const served = this.#roster.kindOf(key) !== 0;
     if (!this.#roster.changed(key)) this.#leaving.add(key);
-    else this.#leaving.delete(key);
+    else if (this.#leaving.delete(key)) this.#leave(key, this.#ended);
+    else if (!served) this.state.forget(key);
   }
 
   /** What is on record as open; to be called between restoring a snapshot and the replay. It wins over the snapshot. */
@@ -155,6 +159,7 @@ export class Evaluator {
     const district = this.state.district(id);
     district.outageFromMs = fromMs;
     district.changed = true;
+    district.memberLeft = this.#roster.hasLost(district);
     for (const key of this.#roster.members(district)) {
       const row = this.state.chunk(key);
       const base = this.state.offset(key);

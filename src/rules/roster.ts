@@ -92,14 +92,21 @@ export class Roster {
   /** Takes over a changed ledger entry; false when the instrument is no longer in service. */
   changed(key: number): boolean {
     const before = this.#districts[key];
-    if (before) before.membersStale = true;
     this.#place(key, this.#ledger.byKey(key));
-    return this.#kind[key] !== ABSENT;
+    const serves = this.#kind[key] !== ABSENT;
+    if (before) before.membersStale = true;
+    if (before && (!serves || this.#districts[key] !== before)) before.memberLeft = true;
+    return serves;
   }
 
   members(district: District): Int32Array {
     if (district.membersStale) this.#gather(district);
     return district.members;
+  }
+
+  /** Some of those that the ledger puts into a district are out of service. */
+  hasLost(district: District): boolean {
+    return this.#ledger.ofDistrict(district.id).length > this.members(district).length;
   }
 
   /** All members of a district are expected to report from its present time on. */

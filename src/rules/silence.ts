@@ -88,20 +88,35 @@ export class Silence {
       district.turnClock(nowMs, this.#settleMs);
       if (nowMs - this.#listeningSinceMs < this.#graceMs) continue;
       const members = this.#roster.members(district);
-      if (members.length === 0) this.#abandon(district, found);
+      if (members.length === 0) this.#endOutage(district, found);
       const clockMs = this.#clockMs(district, nowMs);
       if (Number.isNaN(clockMs)) continue;
       if (district.gaps.length > 0 || clockMs > district.dueMs) this.#judge(district, members, clockMs, nowMs, found);
+      if (district.memberLeft) this.#recount(district, members, found);
     }
   }
 
-  /** Nobody is left who could end its outage. */
-  #abandon(district: District, found: Finding[]): void {
+  /** An outage whose missing members have left ends without anybody coming back. */
+  #recount(district: District, members: Int32Array, found: Finding[]): void {
+    district.memberLeft = false;
+    const asked = members.filter((key) => {
+      const isCounted = isAsked(this.#roster.plans[this.#roster.kindOf(key)]!, district);
+      return isCounted && !Number.isNaN(this.#row(key, LAST_MS)) && Number.isNaN(this.#row(key, SILENT_FROM_MS));
+    });
+    const missing = asked.filter((key) => this.#row(key, MISSING) === 1).length;
+    const share = this.#outage?.settings.resumed_share ?? 0;
+    if (missing === 0 || missing < share * asked.length) this.#endOutage(district, found);
+  }
+
+  #endOutage(district: District, found: Finding[]): void {
     const { outageFromMs: fromMs, clockMs } = district;
     if (Number.isNaN(fromMs) || !this.#outage) return;
     const subject = { type: 'district', district: district.id } as const;
-    found.push({ change: 'cleared', rule: this.#outage.id, subject, fromMs, toMs: Math.max(fromMs, clockMs) });
+    const toMs = Number.isNaN(clockMs) ? fromMs : Math.max(fromMs, clockMs);
+    found.push({ change: 'cleared', rule: this.#outage.id, subject, fromMs, toMs });
     district.outageFromMs = Number.NaN;
+    district.backMs = toMs;
+    district.dueMs = Number.NEGATIVE_INFINITY;
     district.changed = true;
   }
 

@@ -24,7 +24,7 @@ export interface FleetFolder {
   readings(): AsyncIterable<readonly Reading[]>;
   /** Complete when the readings have been read. */
   readonly unknownColumns: readonly string[];
-  /** Readings left out as the service would refuse them: of instruments not in the ledger, with impossible values. */
+  /** Readings left out as the service would refuse them: of instruments not in the ledger or retired, with impossible values. */
   readonly leftOut: { readonly unknownInstrument: number; readonly impossibleValue: number };
 }
 
@@ -66,7 +66,7 @@ async function readInstruments(dir: string, kinds: Kinds, unknownColumns: Set<st
       const first = lineOf.get(parsed.id);
       if (first !== undefined) throw wrong(file, line, 'id', 'duplicate_line', { id: parsed.id, first });
       lineOf.set(parsed.id, line.number);
-      instruments.push({ ...parsed, key: instruments.length + 1, state: 'in-service' });
+      instruments.push({ ...parsed, key: instruments.length + 1 });
     }
   }
   if (!kept) throw new MeterwardenError('invalid_line', { path: file, params: { problem: 'empty_file', file } });
@@ -132,7 +132,7 @@ class ReadingParser {
     }
     const tsMs = this.#time(line);
     const instrument = this.#ledger.get(cells[this.#instrumentAt]!);
-    if (!instrument) return 'unknownInstrument';
+    if (instrument?.state !== 'in-service') return 'unknownInstrument';
     const kind = this.#kinds.get(instrument.kind)!;
     const values = emptyValues();
     for (let i = 0; i < this.#columns.length; i++) {

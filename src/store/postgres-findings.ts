@@ -91,8 +91,9 @@ export class PostgresFindings {
     if (opening.subject.type === 'district') {
       const { district } = opening.subject;
       const members = ledger.ofDistrict(district);
-      const master = members.find(({ role }) => role === 'master');
-      const region = (master ?? members[0])?.region ?? '';
+      const serving = members.filter(({ state }) => state === 'in-service');
+      const master = serving.find(({ role }) => role === 'master');
+      const region = (master ?? serving[0] ?? members[0])?.region ?? '';
       return { ...opening, subjectId: subject, key: null, witness: master ?? null, district, region };
     }
     const instrument = ledger.byKey(opening.subject.key);

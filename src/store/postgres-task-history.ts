@@ -17,7 +17,7 @@ export async function taskTransaction<T>(pool: pg.Pool, work: (client: pg.PoolCl
   for (let attempt = 1; ; attempt++) {
     try {
       return await transaction(pool, async (client) => {
-        await client.query('SELECT pg_advisory_xact_lock($1)', [TASK_LOCK]);
+        await takeTaskTurn(client);
         return work(client);
       });
     } catch (error) {
@@ -26,8 +26,13 @@ export async function taskTransaction<T>(pool: pg.Pool, work: (client: pg.PoolCl
   }
 }
 
+/** For a transaction that is about more than tasks: until its end nobody else writes to them. */
+export async function takeTaskTurn(client: pg.PoolClient): Promise<void> {
+  await client.query('SELECT pg_advisory_xact_lock($1)', [TASK_LOCK]);
+}
+
 /** Entries that are no transition: the state stays. */
-export type TaskNote = 'raised' | 'joined' | 'cleared' | 'reminded' | 'escalated';
+export type TaskNote = 'raised' | 'joined' | 'cleared' | 'reminded' | 'escalated' | 'retired' | 'returned';
 
 /** What fills the placeholders of an entry's sentence. */
 export type HistoryParams = Readonly<Record<string, string | number>>;
@@ -42,7 +47,7 @@ export interface NewHistoryEntry {
   readonly params: HistoryParams;
 }
 
-/** Only inside `taskTransaction`. */
+/** Only inside `taskTransaction`, or after `takeTaskTurn`. */
 export async function appendHistory(
   client: pg.PoolClient,
   entries: readonly NewHistoryEntry[],

@@ -8,8 +8,9 @@ export const REASONS = {
     en: 'no reading for more than {periods} report periods of {period_min} min',
   },
   never_heard: {
-    'zh-CN': '台区已有其他计量器具上报,该器具列入台账后超过 {periods} 个上报周期(每周期 {period_min} 分钟)从未上报',
-    en: 'others of its district report, but not one reading of it in more than {periods} report periods of {period_min} min since it entered the ledger',
+    'zh-CN':
+      '台区已有其他计量器具上报,该器具列入台账或恢复使用后超过 {periods} 个上报周期(每周期 {period_min} 分钟)从未上报',
+    en: 'others of its district report, but not one reading of it in more than {periods} report periods of {period_min} min since it entered the ledger or came back into service',
   },
   district_silent: {
     'zh-CN': '台区 {instruments} 只计量器具中有 {silent} 只同时没有读数(超过 {periods} 个上报周期),按一次整体失联处理',

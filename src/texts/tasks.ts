@@ -45,6 +45,8 @@ export const HISTORY_SENTENCES: Readonly<Record<string, Text>> = {
   cleared: { 'zh-CN': '发现“{rule}”已恢复', en: 'The finding “{rule}” has cleared' },
   reminded: { 'zh-CN': '提醒 {assignee} 尽快接单', en: '{assignee} was reminded to accept' },
   escalated: { 'zh-CN': '逾期未接单,升级为“{severity}”', en: 'Not accepted in time: escalated to “{severity}”' },
+  retired: { 'zh-CN': '{actor}停用了该计量器具', en: 'The instrument was retired by {actor}' },
+  returned: { 'zh-CN': '{actor}恢复使用该计量器具', en: 'The instrument was put back into service by {actor}' },
   assign: { 'zh-CN': '{actor}派单给 {assignee}', en: 'Assigned to {assignee} by {actor}' },
   reassign: { 'zh-CN': '{actor}改派给 {assignee}', en: 'Reassigned to {assignee} by {actor}' },
   accept: { 'zh-CN': '{actor}接单', en: 'Accepted by {actor}' },

@@ -5,7 +5,7 @@ import { setTimeout } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { MAX_IMPORT_BYTES } from '../../src/inspector/instruments-import.ts';
-import { type City, CSV, city, MINUTE_MS, opened, T0 } from './fixture.ts';
+import { type City, CSV, city, MINUTE_MS, opened, T0, type Username } from './fixture.ts';
 
 let api: City;
 beforeAll(async () => {
@@ -113,6 +113,61 @@ describe('findings of an instrument', () => {
     const { body } = await api.ask('GET', '/api/v1/instruments/M-2/findings?open=true', { as: 'wang' });
     expect(body.findings).toMatchObject([{ rule: 'silent', ruleName: '失联', instrument: 'M-2', to: null }]);
     expect(body.findings[0].sentence).toContain('4 个上报周期');
+  });
+});
+
+describe('retiring an instrument', () => {
+  const url = '/api/v1/instruments/M-3';
+  const retire = (as: Username, body: object = { state: 'retired' }) => api.ask('PATCH', url, { as, body });
+
+  it('and putting it back is told in its entry and in its open tasks, once', async () => {
+    await api.find(opened('silent', 3, T0));
+    expect(await retire('county')).toMatchObject({ status: 200, body: { id: 'M-3', state: 'retired' } });
+    expect(await retire('county')).toMatchObject({ status: 200, body: { state: 'retired' } });
+    expect((await api.ask('GET', url, { as: 'wang' })).body).toMatchObject({ state: 'retired' });
+    const listed = await api.ask('GET', '/api/v1/instruments?state=retired', { as: 'wang' });
+    expect(ids(listed.body.instruments)).toEqual(['M-3']);
+    expect(await retire('root', { state: 'in-service' })).toMatchObject({ status: 200, body: { state: 'in-service' } });
+    const { body } = await api.ask('GET', '/api/v1/tasks?instrument=M-3', { as: 'wang' });
+    for (const [language, expected] of [
+      ['zh-CN', ['county停用了该计量器具', 'root恢复使用该计量器具']],
+      ['en', ['The instrument was retired by county', 'The instrument was put back into service by root']],
+    ] as const) {
+      const headers = { 'accept-language': language };
+      const { history } = (await api.ask('GET', `/api/v1/tasks/${body.tasks[0].id}`, { as: 'wang', headers })).body;
+      expect(history.slice(1).map(({ sentence }: { sentence: string }) => sentence)).toEqual(expected);
+    }
+  });
+
+  it('is for supervisors of its region', async () => {
+    expect(await retire('wang')).toMatchObject({ status: 403, body: { code: 'forbidden' } });
+    const elsewhere = await api.ask('PATCH', '/api/v1/instruments/M-4', { as: 'county', body: { state: 'retired' } });
+    expect(elsewhere).toMatchObject({ status: 404, body: { code: 'not_found', path: 'id' } });
+    expect((await api.ask('GET', '/api/v1/instruments/M-4', { as: 'root' })).body.state).toBe('in-service');
+  });
+
+  it.each([
+    [{ state: 'lost' }, 'state', 'in-service | retired'],
+    [{}, 'state', '必填'],
+    [{ state: 'retired', district: 'D-2' }, 'district', '最接近的是“state”'],
+  ])('refuses %j', async (body, path, told) => {
+    const refused = await retire('root', body);
+    expect(refused).toMatchObject({ status: 400, body: { code: 'invalid_request', path } });
+    expect(refused.body.message).toContain(told);
+  });
+
+  it('does not let a master back whose place was taken', async () => {
+    const change = (id: string, state: string) =>
+      api.ask('PATCH', `/api/v1/instruments/${id}`, { as: 'root', body: { state } });
+    await change('M-4', 'retired');
+    const body = 'id,kind,role,district,region,gateway\nM-4b,electricity,master,D-2,220303,GW-2\n';
+    await api.ask('POST', '/api/v1/instruments/import', { as: 'root', body });
+    const refused = await change('M-4', 'in-service');
+    expect(refused).toMatchObject({ status: 409, body: { code: 'second_master', path: 'state' } });
+    expect(refused.body.message).toBe('台区“D-2”已有总表“M-4b”');
+    await change('M-4b', 'retired');
+    expect((await change('M-4', 'in-service')).status).toBe(200);
+    await change('M-4b', 'retired');
   });
 });
 

@@ -109,6 +109,7 @@ describe('the description', () => {
       'GET /healthz',
       'GET /metrics',
       'GET /readyz',
+      'PATCH /api/v1/instruments/{id}',
       'PATCH /api/v1/people/{username}',
       'POST /api/v1/instruments/import',
       'POST /api/v1/people',

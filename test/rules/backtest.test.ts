@@ -72,6 +72,17 @@ describe('a fleet folder', () => {
     expect(folder.leftOut).toEqual({ unknownInstrument: 1, impossibleValue: 1 });
   });
 
+  it('leaves out what retired instruments sent', async () => {
+    write(
+      'id,kind,role,district,state\nM1,electricity,user,D1,retired\nM2,electricity,user,D1,\n',
+      'ts,instrument,voltage_v\n2026-01-01T00:00:00Z,M1,230\n2026-01-01T00:00:00Z,M2,230\n',
+    );
+    const { folder, readings } = await readAll();
+    expect(folder.instruments.map(({ state }) => state)).toEqual(['retired', 'in-service']);
+    expect(readings.map(({ key }) => key)).toEqual([2]);
+    expect(folder.leftOut).toEqual({ unknownInstrument: 1, impossibleValue: 0 });
+  });
+
   const at = '2026-01-02T00:00:00Z';
   it.each([
     ['no ledger', undefined, 'ts,instrument\n', 'missing_file', 'instruments.csv'],

@@ -44,6 +44,13 @@ function tick(fromMs: number, toMs: number, everyMs = 5000): void {
   for (let nowMs = fromMs; nowMs <= toMs; nowMs += everyMs) note(evaluator.tick(nowMs));
 }
 
+function change(state: 'in-service' | 'retired', ...keys: readonly number[]): void {
+  for (const key of keys) {
+    ledger.put(instrument({ key, state }));
+    evaluator.instrumentChanged(key);
+  }
+}
+
 function periods(from: number, to: number): number[] {
   return Array.from({ length: to - from + 1 }, (_, i) => from + i);
 }
@@ -123,11 +130,62 @@ describe('silence', () => {
     receive(ALL, periods(0, 50), START_MS + 100 * PERIOD_MS);
     receive([1, 2, 3, 4], periods(51, 100), START_MS + 100 * PERIOD_MS);
     tick(START_MS + 100 * PERIOD_MS, START_MS + 100 * PERIOD_MS + 2 * SETTLE_MS);
-    ledger.put(instrument({ key: 5, state: 'retired' }));
-    evaluator.instrumentChanged(5);
+    change('retired', 5);
     receive([1, 2, 3, 4], periods(101, 120), START_MS + 120 * PERIOD_MS);
     tick(START_MS + 120 * PERIOD_MS, START_MS + 120 * PERIOD_MS + 2 * SETTLE_MS);
     expect(found).toEqual(['opened silent instrument:5 51', 'cleared silent instrument:5 51…51']);
+  });
+});
+
+describe('an instrument put back into service', () => {
+  const nowMs = START_MS + 100 * PERIOD_MS;
+  const settled = nowMs + 2 * SETTLE_MS;
+
+  it('is judged silent from then on, and not for the time it was out of service', () => {
+    receive(ALL, periods(0, 50), nowMs);
+    change('retired', 5);
+    receive([1, 2, 3, 4], periods(51, 100), nowMs);
+    tick(nowMs, settled);
+    change('in-service', 5);
+    tick(settled, settled + rules.startupGraceMs);
+    expect(found).toEqual([]);
+    receive([1, 2, 3, 4], periods(101, 110), START_MS + 110 * PERIOD_MS);
+    tick(START_MS + 110 * PERIOD_MS, START_MS + 110 * PERIOD_MS + rules.startupGraceMs);
+    expect(found).toEqual(['opened silent instrument:5 100']);
+  });
+
+  it('may have another register: the old one is forgotten', () => {
+    note(evaluator.read([reading(5, START_MS, { active_import_kwh: 9_000 })], START_MS));
+    change('retired', 5);
+    tick(START_MS, START_MS);
+    change('in-service', 5);
+    note(evaluator.read([reading(5, START_MS + PERIOD_MS, { active_import_kwh: 0.5 })], START_MS + PERIOD_MS));
+    expect(found).toEqual([]);
+  });
+
+  it('begins anew as well when both happen between two ticks, and what was open about it ends', () => {
+    const register = (n: number, kwh: number) => reading(5, START_MS + n * PERIOD_MS, { active_import_kwh: kwh });
+    note(evaluator.read([register(0, 9_000), register(1, 8_000)], START_MS));
+    change('retired', 5);
+    change('in-service', 5);
+    note(evaluator.read([register(2, 0.5)], START_MS));
+    tick(START_MS, START_MS);
+    expect(found).toEqual(['opened rollback instrument:5 1', 'cleared rollback instrument:5 1…1']);
+  });
+
+  it('begins anew as well when the service has lost what it knew of the retirement', () => {
+    receive(ALL, periods(0, 50), nowMs);
+    const kept = [...evaluator.state.dirtyChunks()].map((name) => [name, evaluator.state.encodeChunk(name)] as const);
+    ledger.put(instrument({ key: 5, state: 'retired' }));
+    const again = new RuleState(rules);
+    for (const [name, bytes] of kept) again.decodeChunk(name, bytes);
+    evaluator = new Evaluator(rules, kinds, ledger, again);
+    evaluator.listen(nowMs);
+    receive([1, 2, 3, 4], periods(51, 100), nowMs);
+    tick(nowMs, nowMs + 2 * rules.startupGraceMs);
+    change('in-service', 5);
+    tick(nowMs + 2 * rules.startupGraceMs, nowMs + 3 * rules.startupGraceMs);
+    expect(found).toEqual([]);
   });
 });
 
@@ -205,5 +263,63 @@ describe('the silence of a whole district', () => {
     receive([6, 7], [0, 4, 8, 12], START_MS + 12 * PERIOD_MS);
     tick(START_MS + 12 * PERIOD_MS, START_MS + 20 * PERIOD_MS, MINUTE_MS);
     expect(found).toEqual(['opened outage district:D1 13']);
+  });
+
+  it('ends with the newest reading of those that are left when the missing ones leave service', () => {
+    receive(ALL, periods(0, 10), lastMs);
+    receive([1], periods(11, 20), lastMs + 10 * PERIOD_MS);
+    tick(lastMs + 10 * PERIOD_MS, lastMs + 10 * PERIOD_MS + 2 * SETTLE_MS);
+    expect(found).toEqual(['opened outage district:D1 11']);
+    change('retired', 2);
+    tick(lastMs + 11 * PERIOD_MS - 5000, lastMs + 11 * PERIOD_MS - 5000);
+    expect(found).toHaveLength(1);
+    change('retired', 3, 4, 5);
+    tick(lastMs + 11 * PERIOD_MS, lastMs + 11 * PERIOD_MS);
+    expect(found.slice(1)).toEqual(['cleared outage district:D1 11…20']);
+  });
+
+  it('ends as well when the service starts again meanwhile, with or without what it remembered', () => {
+    receive(ALL, periods(0, 10), lastMs);
+    receive([1], periods(11, 20), lastMs + 10 * PERIOD_MS);
+    tick(lastMs + 10 * PERIOD_MS, lastMs + 10 * PERIOD_MS + 2 * SETTLE_MS);
+    const kept = [...evaluator.state.dirtyChunks()].map((name) => [name, evaluator.state.encodeChunk(name)] as const);
+    for (const key of [2, 3, 4, 5]) ledger.put(instrument({ key, state: 'retired' }));
+    const open = {
+      rule: 'outage',
+      subject: { type: 'district', district: 'D1' },
+      fromMs: START_MS + 11 * PERIOD_MS,
+    } as const;
+    for (const remembered of [kept, []]) {
+      found = [];
+      const again = new RuleState(rules);
+      for (const [name, bytes] of remembered) again.decodeChunk(name, bytes);
+      evaluator = new Evaluator(rules, kinds, ledger, again);
+      evaluator.reopened([open]);
+      const upMs = lastMs + 11 * PERIOD_MS;
+      evaluator.listen(upMs);
+      receive([1], [21], upMs);
+      tick(upMs, upMs + rules.startupGraceMs + 2 * SETTLE_MS);
+      expect(found).toEqual(['cleared outage district:D1 11…21']);
+    }
+  });
+
+  it('ends where it began when everybody has left and nothing is remembered', () => {
+    change('retired', ...ALL);
+    evaluator = new Evaluator(rules, kinds, ledger);
+    evaluator.reopened([
+      { rule: 'outage', subject: { type: 'district', district: 'D1' }, fromMs: START_MS + 11 * PERIOD_MS },
+    ]);
+    tick(lastMs, lastMs);
+    expect(found).toEqual(['cleared outage district:D1 11…11']);
+  });
+
+  it('goes on while enough of the others are missing, whoever joins or leaves', () => {
+    receive(ALL, periods(0, 10), lastMs);
+    tick(lastMs, lastMs + 4 * PERIOD_MS, MINUTE_MS);
+    expect(found).toEqual(['opened outage district:D1 11']);
+    for (let key = 6; key < 20; key++) change('in-service', key);
+    change('retired', 1);
+    tick(lastMs + 4 * PERIOD_MS, lastMs + 6 * PERIOD_MS, MINUTE_MS);
+    expect(found).toHaveLength(1);
   });
 });
