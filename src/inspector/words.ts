@@ -8,17 +8,18 @@ import type { StoredReading } from '../store/readings.ts';
 import type { Evidence } from '../store/task-evidence.ts';
 import type { Action } from '../tasks/workflow.ts';
 import { sayReason } from '../texts/reasons.ts';
-import { ACTION_NAMES, historySentence, KIND_NAMES, STATE_NAMES, VERDICT_NAMES } from '../texts/tasks.ts';
+import {
+  ACTION_NAMES,
+  historySentence,
+  KIND_NAMES,
+  SEVERITY_NAMES,
+  STATE_NAMES,
+  VERDICT_NAMES,
+} from '../texts/tasks.ts';
 import { type Language, say, type Text } from '../texts/text.ts';
 import type { InspectorParts } from './parts.ts';
 import type { finding, reading } from './schemas.ts';
 import type { evidence, historyEntry, task } from './task-schemas.ts';
-
-export const SEVERITY_NAMES: Readonly<Record<Severity, Text>> = {
-  info: { 'zh-CN': '提示', en: 'info' },
-  warning: { 'zh-CN': '一般', en: 'warning' },
-  critical: { 'zh-CN': '严重', en: 'critical' },
-};
 
 type Rules = InspectorParts['rules'];
 

@@ -1,4 +1,5 @@
-/** Tasks in words: their kinds, states, verdicts, what may be done with them, and what was. */
+/** Tasks in words: their kinds, severities, states, verdicts, what may be done with them, and what was. */
+import type { Severity } from '../fleet/finding.ts';
 import type { TaskKind, TaskState, Verdict } from '../fleet/task.ts';
 import type { Action } from '../tasks/workflow.ts';
 import { type Language, type Params, say, type Text } from './text.ts';
@@ -17,6 +18,12 @@ export const STATE_NAMES: Readonly<Record<TaskState, Text>> = {
   done: { 'zh-CN': '已完成', en: 'done' },
   refuted: { 'zh-CN': '已排除', en: 'refuted' },
   closed: { 'zh-CN': '已归档', en: 'closed' },
+};
+
+export const SEVERITY_NAMES: Readonly<Record<Severity, Text>> = {
+  info: { 'zh-CN': '提示', en: 'info' },
+  warning: { 'zh-CN': '一般', en: 'warning' },
+  critical: { 'zh-CN': '严重', en: 'critical' },
 };
 
 export const VERDICT_NAMES: Readonly<Record<Verdict, Text>> = {
