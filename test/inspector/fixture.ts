@@ -2,11 +2,13 @@
 import { scryptSync } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import { Registry } from 'prom-client';
+import type { z } from 'zod';
 import { loadDomain } from '../../src/config.ts';
 import type { Finding } from '../../src/fleet/finding.ts';
 import type { NamedValues } from '../../src/fleet/reading.ts';
 import { orderedValues } from '../../src/fleet/reading.ts';
 import type { InspectorParts, PartsReady } from '../../src/inspector/parts.ts';
+import type { errorBody } from '../../src/inspector/schemas.ts';
 import { buildServer } from '../../src/inspector/server.ts';
 import { PostgresFindings } from '../../src/store/postgres-findings.ts';
 import { PostgresLedger } from '../../src/store/postgres-ledger.ts';
@@ -45,12 +47,16 @@ M-4,electricity,master,D-2,220303,GW-2
 M-5,electricity,user,D-2,220303,GW-2
 `;
 
-export interface Answer {
+export interface Answer<Body> {
   readonly status: number;
   readonly headers: Readonly<Record<string, unknown>>;
-  // biome-ignore lint/suspicious/noExplicitAny: what a client sees, judged by the tests
-  readonly body: any;
+  readonly body: Body;
 }
+
+/** What is told when something is refused. */
+type Refusal = z.output<typeof errorBody>;
+/** A page of a list. */
+export type Listed<Name extends string, Row> = { readonly [name in Name]: readonly Row[] } & { readonly next?: string };
 
 export interface Request {
   readonly as?: Username;
@@ -66,7 +72,12 @@ export interface City {
   readonly errors: unknown[];
   now: number;
   ready: () => PartsReady | Promise<PartsReady>;
-  ask(method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', url: string, request?: Request): Promise<Answer>;
+  /** `Body`: what the test expects, which its judgements have to show. */
+  ask<Body = Refusal>(
+    method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
+    url: string,
+    request?: Request,
+  ): Promise<Answer<Body>>;
   find(...findings: Finding[]): Promise<void>;
   read(id: string, tsMs: number, values: NamedValues): Promise<void>;
   reject(...rejections: Partial<Rejection>[]): Promise<void>;

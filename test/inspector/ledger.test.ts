@@ -4,8 +4,9 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Instrument } from '../../src/fleet/instrument.ts';
 import { MAX_IMPORT_BYTES } from '../../src/inspector/instruments-import.ts';
-import { type City, CSV, city, MINUTE_MS, opened, T0, type Username } from './fixture.ts';
+import { type City, CSV, city, type Listed, MINUTE_MS, opened, T0, type Username } from './fixture.ts';
 
 let api: City;
 beforeAll(async () => {
@@ -13,14 +14,19 @@ beforeAll(async () => {
 });
 afterAll(async () => api.close());
 
-const ids = (items: { id: string }[]) => items.map(({ id }) => id);
+type Instruments = Listed<'instruments', Instrument>;
+type Gateways = Listed<'gateways', { id: string }>;
+
+const ids = (items: readonly { id: string }[]) => items.map(({ id }) => id);
 
 describe('instruments', () => {
   it('are listed page by page', async () => {
-    const first = await api.ask('GET', '/api/v1/instruments?limit=3', { as: 'root' });
+    const first = await api.ask<Instruments>('GET', '/api/v1/instruments?limit=3', { as: 'root' });
     expect(first.status).toBe(200);
     expect(ids(first.body.instruments)).toEqual(['M-1', 'M-2', 'M-3']);
-    const second = await api.ask('GET', `/api/v1/instruments?limit=3&cursor=${first.body.next}`, { as: 'root' });
+    const second = await api.ask<Instruments>('GET', `/api/v1/instruments?limit=3&cursor=${first.body.next}`, {
+      as: 'root',
+    });
     expect(ids(second.body.instruments)).toEqual(['M-4', 'M-5']);
     expect(second.body.next).toBeUndefined();
   });
@@ -31,12 +37,12 @@ describe('instruments', () => {
     ['region=220303&kind=electricity&state=in-service', ['M-4', 'M-5']],
     ['kind=water', []],
   ])('%s', async (query, expected) => {
-    const { body } = await api.ask('GET', `/api/v1/instruments?${query}`, { as: 'root' });
+    const { body } = await api.ask<Instruments>('GET', `/api/v1/instruments?${query}`, { as: 'root' });
     expect(ids(body.instruments)).toEqual(expected);
   });
 
   it('of another region do not exist', async () => {
-    const { body } = await api.ask('GET', '/api/v1/instruments', { as: 'li' });
+    const { body } = await api.ask<Instruments>('GET', '/api/v1/instruments', { as: 'li' });
     expect(ids(body.instruments)).toEqual(['M-4', 'M-5']);
     for (const path of ['', '/readings', '/findings']) {
       const refused = await api.ask('GET', `/api/v1/instruments/M-1${path}`, { as: 'li' });
@@ -67,10 +73,12 @@ describe('instruments', () => {
   });
 
   it('refuse a cursor that is none', async () => {
-    const refused = await api.ask('GET', '/api/v1/instruments?cursor=xx', { as: 'root' });
+    const refused = await api.ask<Instruments>('GET', '/api/v1/instruments?cursor=xx', { as: 'root' });
     expect(refused).toMatchObject({ status: 400, body: { code: 'invalid_cursor', path: 'cursor' } });
   });
 });
+
+type Readings = Listed<'readings', { ts: string }>;
 
 describe('readings', () => {
   beforeAll(async () => {
@@ -80,18 +88,18 @@ describe('readings', () => {
 
   it('come in order of time, page by page', async () => {
     const url = `/api/v1/instruments/M-2/readings?from=2024-05-01T08:01:00Z&to=2024-05-01T16:04:00%2B08:00&limit=2`;
-    const first = await api.ask('GET', url, { as: 'wang' });
+    const first = await api.ask<Readings>('GET', url, { as: 'wang' });
     expect(first.body.readings).toEqual([
       { ts: '2024-05-01T08:01:00.000Z', receivedAt: expect.any(String), active_import_kwh: 101, voltage_v: 220 },
       { ts: '2024-05-01T08:02:00.000Z', receivedAt: expect.any(String), active_import_kwh: 102, voltage_v: 220 },
     ]);
-    const second = await api.ask('GET', `${url}&cursor=${first.body.next}`, { as: 'wang' });
-    expect(second.body.readings.map((reading: { ts: string }) => reading.ts)).toEqual(['2024-05-01T08:03:00.000Z']);
+    const second = await api.ask<Readings>('GET', `${url}&cursor=${first.body.next}`, { as: 'wang' });
+    expect(second.body.readings.map(({ ts }) => ts)).toEqual(['2024-05-01T08:03:00.000Z']);
     expect(second.body.next).toBeUndefined();
   });
 
   it('are all told without bounds', async () => {
-    const { body } = await api.ask('GET', '/api/v1/instruments/M-2/readings', { as: 'wang' });
+    const { body } = await api.ask<Readings>('GET', '/api/v1/instruments/M-2/readings', { as: 'wang' });
     expect(body.readings).toHaveLength(5);
   });
 
@@ -110,9 +118,10 @@ describe('readings', () => {
 describe('findings of an instrument', () => {
   it('are told in words', async () => {
     await api.find(opened('silent', 2, T0));
-    const { body } = await api.ask('GET', '/api/v1/instruments/M-2/findings?open=true', { as: 'wang' });
+    const url = '/api/v1/instruments/M-2/findings?open=true';
+    const { body } = await api.ask<Listed<'findings', { sentence: string }>>('GET', url, { as: 'wang' });
     expect(body.findings).toMatchObject([{ rule: 'silent', ruleName: '失联', instrument: 'M-2', to: null }]);
-    expect(body.findings[0].sentence).toContain('4 个上报周期');
+    expect(body.findings[0]!.sentence).toContain('4 个上报周期');
   });
 });
 
@@ -125,17 +134,20 @@ describe('retiring an instrument', () => {
     expect(await retire('county')).toMatchObject({ status: 200, body: { id: 'M-3', state: 'retired' } });
     expect(await retire('county')).toMatchObject({ status: 200, body: { state: 'retired' } });
     expect((await api.ask('GET', url, { as: 'wang' })).body).toMatchObject({ state: 'retired' });
-    const listed = await api.ask('GET', '/api/v1/instruments?state=retired', { as: 'wang' });
+    const listed = await api.ask<Instruments>('GET', '/api/v1/instruments?state=retired', { as: 'wang' });
     expect(ids(listed.body.instruments)).toEqual(['M-3']);
     expect(await retire('root', { state: 'in-service' })).toMatchObject({ status: 200, body: { state: 'in-service' } });
-    const { body } = await api.ask('GET', '/api/v1/tasks?instrument=M-3', { as: 'wang' });
+    const { body } = await api.ask<Listed<'tasks', { id: string }>>('GET', '/api/v1/tasks?instrument=M-3', {
+      as: 'wang',
+    });
     for (const [language, expected] of [
       ['zh-CN', ['county停用了该计量器具', 'root恢复使用该计量器具']],
       ['en', ['The instrument was retired by county', 'The instrument was put back into service by root']],
     ] as const) {
       const headers = { 'accept-language': language };
-      const { history } = (await api.ask('GET', `/api/v1/tasks/${body.tasks[0].id}`, { as: 'wang', headers })).body;
-      expect(history.slice(1).map(({ sentence }: { sentence: string }) => sentence)).toEqual(expected);
+      const url = `/api/v1/tasks/${body.tasks[0]!.id}`;
+      const task = await api.ask<Listed<'history', { sentence: string }>>('GET', url, { as: 'wang', headers });
+      expect(task.body.history.slice(1).map(({ sentence }) => sentence)).toEqual(expected);
     }
   });
 
@@ -143,7 +155,9 @@ describe('retiring an instrument', () => {
     expect(await retire('wang')).toMatchObject({ status: 403, body: { code: 'forbidden' } });
     const elsewhere = await api.ask('PATCH', '/api/v1/instruments/M-4', { as: 'county', body: { state: 'retired' } });
     expect(elsewhere).toMatchObject({ status: 404, body: { code: 'not_found', path: 'id' } });
-    expect((await api.ask('GET', '/api/v1/instruments/M-4', { as: 'root' })).body.state).toBe('in-service');
+    expect(await api.ask('GET', '/api/v1/instruments/M-4', { as: 'root' })).toMatchObject({
+      body: { state: 'in-service' },
+    });
   });
 
   it.each([
@@ -176,11 +190,14 @@ describe('import', () => {
 
   it('takes the good lines and tells the bad ones', async () => {
     const body = `${CSV}M-9,steam,user,D-9,220302,GW-9\nM-10,electricity,user,D-9,220302,GW-9\n`;
-    const { status, body: told } = await api.ask('POST', url, { as: 'root', body });
+    const { status, body: told } = await api.ask<Listed<'rejected', { message: string }>>('POST', url, {
+      as: 'root',
+      body,
+    });
     expect(status).toBe(200);
     expect(told).toMatchObject({ created: 1, updated: 0, unchanged: 5, rejectedTotal: 1 });
     expect(told.rejected).toMatchObject([{ line: 7, code: 'unknown_kind', path: 'kind' }]);
-    expect(told.rejected[0].message).toContain('steam');
+    expect(told.rejected[0]!.message).toContain('steam');
   });
 
   it('takes gzip', async () => {
@@ -257,7 +274,7 @@ describe('gateways', () => {
     expect(rotated).toMatchObject({ status: 200, body: { id: 'GW-1', created: false } });
     expect(rotated.body).not.toHaveProperty('secret');
     await api.ask('PUT', `${url}/GW-2`, { as: 'root', body: { secret: 'abcdef' } });
-    const { body } = await api.ask('GET', url, { as: 'root' });
+    const { body } = await api.ask<Gateways>('GET', url, { as: 'root' });
     expect(body.gateways).toMatchObject([
       { id: 'GW-1', instruments: 2 },
       { id: 'GW-2', instruments: 2 },
@@ -265,7 +282,7 @@ describe('gateways', () => {
   });
 
   it('of another region do not exist', async () => {
-    expect(ids((await api.ask('GET', url, { as: 'county' })).body.gateways)).toEqual(['GW-1']);
+    expect(ids((await api.ask<Gateways>('GET', url, { as: 'county' })).body.gateways)).toEqual(['GW-1']);
     const refused = await api.ask('PUT', `${url}/GW-2`, { as: 'county', body: { secret: 'abcdef' } });
     expect(refused).toMatchObject({ status: 404, body: { code: 'not_found' } });
     expect(await api.ask('PUT', `${url}/M-3`, { as: 'county' })).toMatchObject({ status: 201 });
@@ -279,6 +296,9 @@ describe('gateways', () => {
   });
 });
 
+type Rejections = Listed<'rejections', { client: string }>;
+type Counts = Listed<'counts', { client: string; code: string; rejections: number; readings: number }>;
+
 describe('rejections', () => {
   beforeAll(async () => {
     const cut = Buffer.from('{"状态').subarray(0, 7);
@@ -287,25 +307,26 @@ describe('rejections', () => {
   });
 
   it('are told newest first, with the beginning of the message', async () => {
-    const { body } = await api.ask('GET', '/api/v1/rejections', { as: 'root', headers: { 'accept-language': 'en' } });
+    const headers = { 'accept-language': 'en' };
+    const { body } = await api.ask<Rejections>('GET', '/api/v1/rejections', { as: 'root', headers });
     expect(body.rejections).toMatchObject([
       { client: 'nobody', payload: '{"状', payloadBase64: null, payloadBytes: 9_000 },
       { client: 'GW-2', code: 'malformed_json', payload: null, payloadBase64: '/wA=' },
       { client: 'GW-1', message: '1000000000 is not possible: 0 to 1000', path: 'M-1[0].values.voltage_v' },
     ]);
-    const page = await api.ask('GET', '/api/v1/rejections?client=GW-2&limit=1', { as: 'root' });
+    const page = await api.ask<Rejections>('GET', '/api/v1/rejections?client=GW-2&limit=1', { as: 'root' });
     expect(page.body.rejections).toHaveLength(1);
   });
 
   it('are counted', async () => {
-    const { body } = await api.ask('GET', '/api/v1/rejections/counts', { as: 'root' });
+    const { body } = await api.ask<Counts>('GET', '/api/v1/rejections/counts', { as: 'root' });
     expect(body.counts).toContainEqual({ client: 'GW-1', code: 'out_of_range', rejections: 1, readings: 1 });
   });
 
   it('of clients elsewhere stay hidden', async () => {
-    const { body } = await api.ask('GET', '/api/v1/rejections', { as: 'wang' });
-    expect(body.rejections.map(({ client }: { client: string }) => client)).toEqual(['GW-1']);
-    expect((await api.ask('GET', '/api/v1/rejections/counts', { as: 'li' })).body.counts).toHaveLength(1);
+    const { body } = await api.ask<Rejections>('GET', '/api/v1/rejections', { as: 'wang' });
+    expect(body.rejections.map(({ client }) => client)).toEqual(['GW-1']);
+    expect((await api.ask<Counts>('GET', '/api/v1/rejections/counts', { as: 'li' })).body.counts).toHaveLength(1);
     expect(await api.ask('GET', '/api/v1/rejections?cursor=%21', { as: 'li' })).toMatchObject({
       status: 400,
       body: { code: 'invalid_cursor' },

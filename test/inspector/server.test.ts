@@ -80,15 +80,33 @@ describe('whatever goes wrong', () => {
 });
 
 describe('the description', () => {
-  // biome-ignore lint/suspicious/noExplicitAny: OpenAPI is deeply optional
-  let described: any;
+  interface Content {
+    readonly content: Readonly<Record<string, { readonly schema: Schema }>>;
+  }
+  interface Schema {
+    readonly $ref?: string;
+    readonly properties?: Readonly<Record<string, Schema>>;
+  }
+  interface Operation {
+    readonly security?: readonly object[];
+    readonly requestBody?: Content;
+    readonly responses: Readonly<Record<string, Content>>;
+  }
+  let described: {
+    readonly openapi: string;
+    readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+    readonly components: { readonly schemas: Readonly<Record<string, Schema>> };
+  };
+  const operation = (method: string, path: string) => described.paths[path]![method]!;
+  const answer = (method: string, path: string, status: string) =>
+    operation(method, path).responses[status]!.content['application/json']!.schema;
   beforeAll(async () => {
-    described = (await api.ask('GET', '/openapi.json')).body;
+    described = (await api.ask<typeof described>('GET', '/openapi.json')).body;
   });
 
   it('is OpenAPI 3.1 and tells every route', () => {
     expect(described.openapi).toMatch(/^3\.1\./);
-    const routes = Object.entries<Record<string, unknown>>(described.paths).flatMap(([path, methods]) =>
+    const routes = Object.entries(described.paths).flatMap(([path, methods]) =>
       Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
     );
     expect(routes.toSorted()).toEqual([
@@ -123,18 +141,14 @@ describe('the description', () => {
     const written = JSON.stringify(described);
     const named = [...written.matchAll(/"#\/components\/schemas\/(\w+)"/g)].map(([, name]) => name!);
     expect(new Set(named)).toEqual(new Set(Object.keys(described.components.schemas)));
-    expect(
-      described.paths['/api/v1/tasks'].get.responses['200'].content['application/json'].schema.properties.tasks,
-    ).toEqual({
+    expect(answer('get', '/api/v1/tasks', '200').properties!.tasks).toEqual({
       type: 'array',
       items: { $ref: '#/components/schemas/Task' },
     });
-    expect(described.paths['/api/v1/tasks'].get.responses.default.content['application/json'].schema.$ref).toContain(
-      'Error',
-    );
-    expect(described.paths['/api/v1/instruments/import'].post.requestBody.content).toHaveProperty('text/csv');
-    expect(described.paths['/api/v1/tasks'].get.security).toEqual([{ session: [] }]);
-    expect(described.paths['/api/v1/sessions'].post.security).toBeUndefined();
+    expect(answer('get', '/api/v1/tasks', 'default').$ref).toContain('Error');
+    expect(operation('post', '/api/v1/instruments/import').requestBody!.content).toHaveProperty('text/csv');
+    expect(operation('get', '/api/v1/tasks').security).toEqual([{ session: [] }]);
+    expect(operation('post', '/api/v1/sessions').security).toBeUndefined();
   });
 
   it('can be browsed without the internet', async () => {

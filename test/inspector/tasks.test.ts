@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type City, city, MINUTE_MS, opened, T0 } from './fixture.ts';
+import { type City, city, type Listed, MINUTE_MS, opened, T0 } from './fixture.ts';
 
 let api: City;
 beforeAll(async () => {
@@ -8,6 +8,8 @@ beforeAll(async () => {
   await api.find(opened('silent', 2, T0), opened('rollback', 2, T0), opened('silent', 5, T0));
 });
 afterAll(async () => api.close());
+
+type Tasks = Listed<'tasks', { id: string }>;
 
 const english = { 'accept-language': 'en' };
 
@@ -20,13 +22,15 @@ describe('findings', () => {
     ['rule=silent&open=false', 0],
     ['from=2024-05-01T08:00:00Z&to=2024-05-01T08:00:01Z', 3],
   ])('%s', async (query, count) => {
-    const { status, body } = await api.ask('GET', `/api/v1/findings?${query}`, { as: 'root' });
+    const { status, body } = await api.ask<Listed<'findings', object>>('GET', `/api/v1/findings?${query}`, {
+      as: 'root',
+    });
     expect(status).toBe(200);
     expect(body.findings).toHaveLength(count);
   });
 
   it('of other regions stay hidden', async () => {
-    const { body } = await api.ask('GET', '/api/v1/findings', { as: 'li' });
+    const { body } = await api.ask<Listed<'findings', object>>('GET', '/api/v1/findings', { as: 'li' });
     expect(body.findings).toMatchObject([{ instrument: 'M-5', task: expect.any(String) }]);
     expect(await api.ask('GET', '/api/v1/findings?open=maybe', { as: 'li' })).toMatchObject({
       status: 400,
@@ -46,14 +50,14 @@ describe('tasks', () => {
     ['assignee=wang', 0],
     ['instrument=M-2', 2],
   ])('%s', async (query, count) => {
-    const { status, body } = await api.ask('GET', `/api/v1/tasks?${query}`, { as: 'chief' });
+    const { status, body } = await api.ask<Tasks>('GET', `/api/v1/tasks?${query}`, { as: 'chief' });
     expect(status).toBe(200);
     expect(body.tasks).toHaveLength(count);
   });
 
   it('are paged', async () => {
-    const first = await api.ask('GET', '/api/v1/tasks?limit=2', { as: 'chief' });
-    const second = await api.ask('GET', `/api/v1/tasks?limit=2&cursor=${first.body.next}`, { as: 'chief' });
+    const first = await api.ask<Tasks>('GET', '/api/v1/tasks?limit=2', { as: 'chief' });
+    const second = await api.ask<Tasks>('GET', `/api/v1/tasks?limit=2&cursor=${first.body.next}`, { as: 'chief' });
     expect([...first.body.tasks, ...second.body.tasks].map(({ id }) => id)).toEqual(['3', '2', '1']);
   });
 
@@ -79,7 +83,9 @@ describe('tasks', () => {
   });
 
   it('of other regions do not exist', async () => {
-    expect((await api.ask('GET', '/api/v1/tasks', { as: 'li' })).body.tasks).toMatchObject([{ instrument: 'M-5' }]);
+    expect((await api.ask<Tasks>('GET', '/api/v1/tasks', { as: 'li' })).body.tasks).toMatchObject([
+      { instrument: 'M-5' },
+    ]);
     for (const id of ['1', '999', 'x', '9'.repeat(30)]) {
       expect(await api.ask('GET', `/api/v1/tasks/${id}`, { as: 'li' })).toMatchObject({
         status: 404,
@@ -116,7 +122,7 @@ describe('what is done with a task', () => {
     });
     const noted = await act('complete', 'wang', { verdict: 'confirmed', note: 'seal\nbroken' });
     expect(noted.body).toMatchObject({ state: 'done', verdictName: 'confirmed' });
-    const { body } = await api.ask('GET', '/api/v1/tasks/1', { as: 'wang' });
+    const { body } = await api.ask<Listed<'history', object>>('GET', '/api/v1/tasks/1', { as: 'wang' });
     expect(body.history.at(-1)).toMatchObject({
       action: 'complete',
       note: 'seal\nbroken',
