@@ -10,6 +10,7 @@ import { CLI } from './texts/cli.ts';
 import { speak } from './texts/command.ts';
 import { sayError } from './texts/errors.ts';
 import { type Language, say, type Text } from './texts/text.ts';
+import { DEV_CA } from './texts/tls.ts';
 
 const language: Language = startLanguage(process.env);
 /** Levels of LOG_LEVEL. */
@@ -35,6 +36,16 @@ function buildProgram(): Command {
     .requiredOption('--out <file>', text(CLI.backtestOut))
     .option('--config <dir>', text(CLI.backtestRules))
     .action((fleet, options) => runBacktest(fleet, options, language));
+  speak(program.command('dev-ca'), language)
+    .description(text(DEV_CA.about))
+    .usage('--out DIR [--host localhost,127.0.0.1] [--gateway ID …]')
+    .requiredOption('--out <dir>', text(DEV_CA.out))
+    .option('--host <names>', text(DEV_CA.host), 'localhost,127.0.0.1')
+    .option('--gateway <id...>', text(DEV_CA.gateway))
+    .action(async (options) => {
+      const { runDevCa } = await import('./commands/dev-ca.ts'); // nobody else waits for its libraries
+      await runDevCa(options, language);
+    });
   speak(program.command('influx-setup'), language)
     .description(text(CLI.influxSetup))
     .option('--hourly-days <n>', text(CLI.influxHourly), wholeDays, 3650)

@@ -22,6 +22,7 @@ import {
   VERDICT_NAMES,
 } from '../src/texts/tasks.ts';
 import { LANGUAGES, type Text } from '../src/texts/text.ts';
+import { DEV_CA } from '../src/texts/tls.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
 const ENTRIES = ['src/main.ts', 'simulators/main.ts', 'simulators/demo.ts', 'bench/main.ts'];
@@ -378,6 +379,7 @@ describe('texts', () => {
     system: { system: SYSTEM_NAME },
     cli,
     settings,
+    'dev-ca': DEV_CA,
     demo: DEMO,
     simulators: TEXTS,
     'simulator errors': Object.fromEntries(

@@ -6,6 +6,7 @@ import { CONFIG_PROBLEMS } from './config.ts';
 import { START_PROBLEMS } from './start.ts';
 import { ACTION_NAMES, STATE_NAMES } from './tasks.ts';
 import { type Language, type Params, say, type Text } from './text.ts';
+import { TLS_PROBLEMS } from './tls.ts';
 
 export const ERRORS: Readonly<Record<ErrorCode, Text>> = {
   invalid_request: { 'zh-CN': '请求有误:{problem}', en: 'The request is not right: {problem}' },
@@ -201,6 +202,7 @@ export const PROBLEMS = {
   other_region: { 'zh-CN': '不负责区域 {region}', en: 'does not work in region {region}' },
   ...CONFIG_PROBLEMS,
   ...START_PROBLEMS,
+  ...TLS_PROBLEMS,
 } as const satisfies Record<string, Text>;
 
 export type Problem = keyof typeof PROBLEMS;
