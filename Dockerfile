@@ -1,0 +1,28 @@
+# The service, in any of its roles: docker run … meterwarden serve | ingest | work | api.
+# Node runs the TypeScript of src/ as it is, so nothing is compiled.
+
+FROM node:24.21.0-bookworm-slim AS packages
+WORKDIR /app
+COPY package.json package-lock.json ./
+RUN npm ci --omit=dev --no-audit --no-fund
+
+FROM node:24.21.0-bookworm-slim
+ENV NODE_ENV=production \
+    HOST=0.0.0.0 \
+    METERWARDEN_DATA=/data
+WORKDIR /app
+# What stands here belongs to root and is only read; /data is all the service writes, and only `serve` without DATABASE_URL does.
+RUN install -d -o node -g node -m 0750 /data
+COPY --from=packages /app/node_modules ./node_modules
+COPY package.json LICENSE NOTICE ./
+COPY config ./config
+COPY src ./src
+# The user `node` of the image, by number, so that an orchestrator sees that it is not root.
+USER 1000:1000
+EXPOSE 8080 1883
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.HTTP_PORT || 8080}/healthz`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
+# No shell between: the service itself is process 1 and gets the signals.
+ENTRYPOINT ["node", "src/main.ts"]
+CMD ["serve"]
