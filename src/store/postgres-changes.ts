@@ -1,10 +1,11 @@
 /** Tells when a commit of any process changed something: one LISTEN connection for everybody in this process who wants to know. */
 import pg from 'pg';
+import { KEEP_ALIVE_DELAY_MS } from './postgres.ts';
 
 /** After a lost connection; changes missed meanwhile are announced by one call on reconnecting. */
 const RECONNECT_DELAY_MS = 1_000;
-/** A connection that dies silently is noticed by the system's probes, which begin after this long. */
-const KEEP_ALIVE_DELAY_MS = 10_000;
+/** To connect and to listen. */
+const ANSWER_TIMEOUT_MS = 10_000;
 
 export class PostgresChanges {
   readonly #url: string;
@@ -40,6 +41,8 @@ export class PostgresChanges {
     const client = new pg.Client({
       connectionString: this.#url,
       application_name: 'meterwarden changes',
+      connectionTimeoutMillis: ANSWER_TIMEOUT_MS,
+      query_timeout: ANSWER_TIMEOUT_MS,
       keepAlive: true,
       keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
     });

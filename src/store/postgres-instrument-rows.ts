@@ -2,6 +2,7 @@
 import type pg from 'pg';
 import type { Instrument, InstrumentState } from '../fleet/instrument.ts';
 import { INSTRUMENT_COLUMNS, type InstrumentColumn, type InstrumentLine } from '../fleet/instrument-line.ts';
+import { patient } from './postgres.ts';
 
 export const COLUMNS = Object.keys(INSTRUMENT_COLUMNS) as InstrumentColumn[];
 export const COLUMN_LIST = COLUMNS.join(', ');
@@ -25,5 +26,5 @@ export function instrumentOf(row: InstrumentRow): Instrument {
 
 /** Until the end of the transaction nobody else changes the ledger. */
 export async function takeTurn(client: pg.PoolClient): Promise<void> {
-  await client.query('SELECT pg_advisory_xact_lock($1)', [IMPORT_LOCK]);
+  await client.query(patient('SELECT pg_advisory_xact_lock($1)', [IMPORT_LOCK]));
 }

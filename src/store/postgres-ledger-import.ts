@@ -14,7 +14,7 @@ import {
 import type { Kinds } from '../fleet/kind.ts';
 import { nearest } from '../nearest.ts';
 import { type Line, lines, MAX_LINE_CHARS } from './csv-lines.ts';
-import { inTransaction } from './postgres.ts';
+import { inTransaction, patient } from './postgres.ts';
 import { COLUMN_LIST, COLUMNS, type InstrumentRow, takeTurn } from './postgres-instrument-rows.ts';
 import { type By, tellTasks } from './postgres-instrument-state.ts';
 
@@ -59,11 +59,11 @@ export async function importCsv(pool: pg.Pool, kinds: Kinds, body: AsyncIterable
       `CREATE TEMP TABLE staged (line integer PRIMARY KEY, ${COLUMNS.map((name) => `${name} ${TYPES[name] ?? 'text'}`).join(', ')})`,
     );
     for await (const lines of intake.batches(body)) await stage(client, lines);
-    await client.query('ANALYZE staged');
+    await client.query(patient('ANALYZE staged'));
     const { rows, count } = await inTransaction(client, async () => {
       await takeTurn(client);
       await refuseSecondMasters(client, intake);
-      const staged = await client.query<{ count: number }>('SELECT count(*)::int AS count FROM staged');
+      const staged = await client.query<{ count: number }>(patient('SELECT count(*)::int AS count FROM staged'));
       return { rows: await upsert(client, intake.columns, by), count: staged.rows[0]!.count };
     });
     await client.query('DROP TABLE staged');
@@ -173,7 +173,8 @@ async function stage(client: pg.PoolClient, lines: readonly NumberedLine[]): Pro
 async function refuseSecondMasters(client: pg.PoolClient, intake: Intake): Promise<void> {
   for (let round = 1; ; round++) {
     const { rows } = await client.query<{ line: number; district: string; master: string }>(
-      `WITH standing AS (
+      patient(
+        `WITH standing AS (
          SELECT i.id, i.district, i.kind, NULL::integer AS line FROM instruments i
          WHERE i.role = 'master' AND i.state = 'in-service' AND NOT EXISTS (SELECT FROM staged s WHERE s.id = i.id)
          UNION ALL
@@ -187,7 +188,8 @@ async function refuseSecondMasters(client: pg.PoolClient, intake: Intake): Promi
        )
        DELETE FROM staged s USING ranked r WHERE r.id = s.id AND r.place > 1
        RETURNING s.line, s.district, r.master`,
-      [intake.columns.includes('state')],
+        [intake.columns.includes('state')],
+      ),
     );
     for (const { line, ...params } of rows) intake.reject({ line, code: 'second_master', path: 'role', params });
     if (rows.length === 0) return;
@@ -203,19 +205,25 @@ async function upsert(client: pg.PoolClient, columns: readonly InstrumentColumn[
   const returned = COLUMNS.map((name) => (name === 'installed_on' ? 'i.installed_on::text' : `i.${name}`)).join(', ');
   // Masters that change step down first, so that two of them may trade places under the unique index.
   const { rows: before } = await client.query<{ id: string; state: InstrumentState }>(
-    `WITH changing AS (SELECT i.key FROM instruments i JOIN staged s USING (id) WHERE (${listed('i')}) IS DISTINCT FROM (${listed('s')}))
+    patient(
+      `WITH changing AS (SELECT i.key FROM instruments i JOIN staged s USING (id) WHERE (${listed('i')}) IS DISTINCT FROM (${listed('s')}))
      UPDATE instruments i SET role = 'user' FROM changing WHERE i.key = changing.key RETURNING i.id, i.state`,
+    ),
   );
   const { rows: updated } = await client.query<ChangedRow>(
-    `UPDATE instruments i SET ${columns.map((name) => `${name} = s.${name}`).join(', ')}, updated_at = now()
+    patient(
+      `UPDATE instruments i SET ${columns.map((name) => `${name} = s.${name}`).join(', ')}, updated_at = now()
      FROM staged s WHERE s.id = i.id AND i.id = ANY ($1) RETURNING i.key, ${returned}, false AS created`,
-    [before.map(({ id }) => id)],
+      [before.map(({ id }) => id)],
+    ),
   );
   const { rows: created } = await client.query<ChangedRow>(
-    `INSERT INTO instruments AS i (key, ${COLUMN_LIST})
+    patient(
+      `INSERT INTO instruments AS i (key, ${COLUMN_LIST})
      SELECT (SELECT coalesce(max(key), 0) FROM instruments) + row_number() OVER (ORDER BY s.line), ${COLUMNS.map((name) => `s.${name}`).join(', ')}
      FROM staged s WHERE NOT EXISTS (SELECT FROM instruments known WHERE known.id = s.id)
      RETURNING i.key, ${returned}, true AS created`,
+    ),
   );
   const stateBefore = new Map(before.map(({ id, state }) => [id, state]));
   await tellTasks(

@@ -5,7 +5,7 @@ import { MeterwardenError } from '../errors.ts';
 import { type Instrument, type InstrumentState, MemoryLedger } from '../fleet/instrument.ts';
 import type { Kinds } from '../fleet/kind.ts';
 import { SYSTEM } from '../tasks/workflow.ts';
-import { transaction } from './postgres.ts';
+import { patient, transaction } from './postgres.ts';
 import { type InstrumentRow, instrumentOf, ROW } from './postgres-instrument-rows.ts';
 import { type By, changeState } from './postgres-instrument-state.ts';
 import { type ImportResult, importCsv } from './postgres-ledger-import.ts';
@@ -31,6 +31,8 @@ export interface InstrumentFilter {
 
 export const LEDGER_CHANGES_CHANNEL = 'ledger_changes';
 const GENERATED_SECRET_BYTES = 32;
+/** Millions of instruments at the start, or after an import elsewhere; while it lasts no later change is heard of. */
+const LOAD_TIMEOUT_MS = 120_000;
 
 interface Credential {
   readonly salt: Buffer;
@@ -71,8 +73,11 @@ export class PostgresLedger {
 
   async #refresh(onChanged: (instrument: Instrument) => void): Promise<void> {
     const instruments = await this.#pool.query<InstrumentRow & { version: string }>(
-      `SELECT ${ROW}, version FROM instruments WHERE version > $1 OR $1 = 0 ORDER BY version, key`,
-      [this.#instrumentVersion],
+      patient(
+        `SELECT ${ROW}, version FROM instruments WHERE version > $1 OR $1 = 0 ORDER BY version, key`,
+        [this.#instrumentVersion],
+        LOAD_TIMEOUT_MS,
+      ),
     );
     for (const row of instruments.rows) {
       const instrument = instrumentOf(row);
@@ -81,8 +86,11 @@ export class PostgresLedger {
       onChanged(instrument);
     }
     const gateways = await this.#pool.query<{ id: string; secret_salt: Buffer; secret_hash: Buffer; version: string }>(
-      'SELECT id, secret_salt, secret_hash, version FROM gateways WHERE version > $1 OR $1 = 0 ORDER BY version',
-      [this.#gatewayVersion],
+      patient(
+        'SELECT id, secret_salt, secret_hash, version FROM gateways WHERE version > $1 OR $1 = 0 ORDER BY version',
+        [this.#gatewayVersion],
+        LOAD_TIMEOUT_MS,
+      ),
     );
     for (const { id, secret_salt, secret_hash, version } of gateways.rows) {
       this.#credentials.set(id, { salt: secret_salt, hash: secret_hash });
@@ -169,6 +177,11 @@ export class PostgresLedger {
     // An unknown id costs what a known one costs.
     const { salt, hash } = known ?? NOBODY;
     return timingSafeEqual(hashSecret(salt, secret), hash) && known !== undefined;
+  }
+
+  /** A gateway or instrument, whether or not it has a secret. */
+  knows(id: string): boolean {
+    return this.#credentials.has(id) || this.ledger.knows(id);
   }
 }
 

@@ -7,7 +7,8 @@ import { from as copyFrom } from 'pg-copy-streams';
 import { QUANTITIES } from '../fleet/quantity.ts';
 import { namedValues, type Reading, sameValues } from '../fleet/reading.ts';
 import { encodeCopyRows } from './copy-rows.ts';
-import { transaction } from './postgres.ts';
+import { inTransaction, patient } from './postgres.ts';
+import { Commits } from './postgres-commits.ts';
 import type { AppendResult, Conflict, ReadingStore, StoredReading } from './readings.ts';
 
 const DAY_MS = 86_400_000;
@@ -27,6 +28,7 @@ export interface ReceivedBatch {
 
 export class PostgresReadings implements ReadingStore {
   readonly #pool: pg.Pool;
+  readonly #commits: Commits;
   readonly #nowMs: () => number;
   /** Newest measurement time known per instrument key. A hint: the primary key is what keeps readings unique. */
   readonly #newestMs = new Map<number, number>();
@@ -34,8 +36,9 @@ export class PostgresReadings implements ReadingStore {
   #receivedAtUs = 0;
   #tail: Promise<unknown> = Promise.resolve();
 
-  constructor(pool: pg.Pool, nowMs: () => number) {
+  constructor(pool: pg.Pool, nowMs: () => number, commits = new Commits(pool)) {
     this.#pool = pool;
+    this.#commits = commits;
     this.#nowMs = nowMs;
   }
 
@@ -84,28 +87,27 @@ export class PostgresReadings implements ReadingStore {
   }
 
   async #commit(fresh: readonly Reading[], doubtful: readonly Reading[]): Promise<AppendResult> {
-    if (doubtful.length === 0) {
+    return this.#commits.run(async (client) => {
       // A single COPY is its own transaction: one round trip to disk.
-      const client = await this.#pool.connect();
-      try {
-        await copy(client, fresh, this.#receivedAtUs);
-        client.release();
-      } catch (error) {
-        client.release(error as Error);
-        throw error;
-      }
+      if (doubtful.length === 0) await copy(client, fresh, this.#receivedAtUs);
+      else return inTransaction(client, () => this.#copyAndUpsert(client, fresh, doubtful));
       return { stored: fresh.length, duplicates: 0, conflicts: [] };
-    }
-    return transaction(this.#pool, async (client) => {
-      if (fresh.length > 0) await copy(client, fresh, this.#receivedAtUs);
-      const missing = await insertMissing(client, doubtful, this.#receivedAtUs);
-      const conflicts = await findConflicts(client, missing.refused);
-      return {
-        stored: fresh.length + missing.stored,
-        duplicates: missing.refused.length - conflicts.length,
-        conflicts,
-      };
     });
+  }
+
+  async #copyAndUpsert(
+    client: pg.PoolClient,
+    fresh: readonly Reading[],
+    doubtful: readonly Reading[],
+  ): Promise<AppendResult> {
+    if (fresh.length > 0) await copy(client, fresh, this.#receivedAtUs);
+    const missing = await insertMissing(client, doubtful, this.#receivedAtUs);
+    const conflicts = await findConflicts(client, missing.refused);
+    return {
+      stored: fresh.length + missing.stored,
+      duplicates: missing.refused.length - conflicts.length,
+      conflicts,
+    };
   }
 
   async #learnNewest(batch: readonly Reading[]): Promise<void> {
@@ -293,10 +295,11 @@ async function* cursor<Row extends pg.QueryResultRow>(
   const client = await pool.connect();
   let finished = false;
   try {
-    await client.query('BEGIN READ ONLY');
-    await client.query(`DECLARE page CURSOR FOR ${sql}`, params);
+    // Whoever reads the pages may take its time.
+    await client.query("BEGIN READ ONLY; SET LOCAL idle_in_transaction_session_timeout = '10min'");
+    await client.query(patient(`DECLARE page CURSOR FOR ${sql}`, params));
     for (;;) {
-      const { rows } = await client.query<Row>(`FETCH ${FETCH_ROWS} FROM page`);
+      const { rows } = await client.query<Row>(patient(`FETCH ${FETCH_ROWS} FROM page`));
       if (rows.length > 0) yield rows;
       if (rows.length < FETCH_ROWS) break;
     }

@@ -11,17 +11,33 @@ const MIGRATIONS_DIR = join(import.meta.dirname, 'migrations');
 const MIGRATION_LOCK = 7_236_401;
 const POOL_SIZE = 12;
 const CONNECT_TIMEOUT_MS = 10_000;
+/** A server silent for so long will not answer: no query for a page or a task takes it, and no message waits longer. */
+const QUERY_TIMEOUT_MS = 20_000;
+/** Loading, importing, migrating and replaying take long when there is much. */
+const PATIENCE_MS = 600_000;
+/** When we vanish within a transaction the server gives its locks to those who wait, before they stop waiting. */
+const IDLE_IN_TRANSACTION_MS = 10_000;
+/** The system's probes of a silent connection begin after so long. */
+export const KEEP_ALIVE_DELAY_MS = 10_000;
 /** The schema uses what came with PostgreSQL 15. */
 const MIN_VERSION = 15;
 
 /** When `signal` is aborted its connections are cut, also under a query that takes long. */
-export function openPool(url: string, size = POOL_SIZE, signal?: AbortSignal): pg.Pool {
+export function openPool(
+  url: string,
+  size = POOL_SIZE,
+  signal?: AbortSignal,
+  queryTimeoutMs = QUERY_TIMEOUT_MS,
+): pg.Pool {
   const pool = new pg.Pool({
     connectionString: url,
     max: size,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     ...(signal && { stream: cutBy(signal) }),
-    keepAlive: true, // a server that vanished is noticed
+    query_timeout: queryTimeoutMs,
+    idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
     application_name: 'meterwarden',
   });
   // A connection that breaks is replaced by the pool and fails the query it carries; without these listeners, one for idle
@@ -29,6 +45,12 @@ export function openPool(url: string, size = POOL_SIZE, signal?: AbortSignal): p
   pool.on('error', () => {});
   pool.on('connect', (client) => void client.on('error', () => {}));
   return pool;
+}
+
+/** A query that may take long. */
+export function patient(text: string, values: unknown[] = [], timeoutMs = PATIENCE_MS): pg.QueryConfig {
+  const config = { text, values, query_timeout: timeoutMs };
+  return config;
 }
 
 function cutBy(signal: AbortSignal): () => Socket {
@@ -62,7 +84,7 @@ export async function requireServer(url: string, signal: AbortSignal, minVersion
 export async function migrate(pool: pg.Pool): Promise<void> {
   const client = await pool.connect();
   try {
-    await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
+    await client.query(patient('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]));
     await client.query(
       'CREATE TABLE IF NOT EXISTS migrations (name text PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())',
     );
@@ -73,7 +95,7 @@ export async function migrate(pool: pg.Pool): Promise<void> {
       .sort()) {
       if (applied.has(name)) continue;
       await client.query('BEGIN');
-      await client.query(readFileSync(join(MIGRATIONS_DIR, name), 'utf8'));
+      await client.query(patient(readFileSync(join(MIGRATIONS_DIR, name), 'utf8')));
       await client.query('INSERT INTO migrations (name) VALUES ($1)', [name]);
       await client.query('COMMIT');
     }
@@ -87,17 +109,35 @@ export async function migrate(pool: pg.Pool): Promise<void> {
 
 /** Runs `work` in one transaction: committed when it returns, rolled back when it throws. */
 export async function transaction<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  return onConnection(pool, (client) => inTransaction(client, () => work(client)));
+}
+
+/**
+ * Runs `work` on a connection, which is not used again when its last answer did not come. It is cut, and `work` fails, when
+ * all of that takes longer than `timeoutMs`.
+ */
+export async function onConnection<T>(
+  pool: pg.Pool,
+  work: (client: pg.PoolClient) => Promise<T>,
+  timeoutMs = Number.POSITIVE_INFINITY,
+): Promise<T> {
   const client = await pool.connect();
-  let broken = true;
+  let lent = true;
+  const giveBack = (broken: boolean) => {
+    if (lent) client.release(broken);
+    lent = false;
+  };
+  const timer = Number.isFinite(timeoutMs) ? setTimeout(() => giveBack(true), timeoutMs) : undefined;
   try {
-    const result = await inTransaction(client, () => work(client));
-    broken = false;
+    const result = await work(client);
+    giveBack(false);
     return result;
   } catch (error) {
-    broken = !isDatabaseError(error) && !(error instanceof MeterwardenError);
-    throw error;
+    const cut = !lent;
+    giveBack(!isAnswer(error));
+    throw cut ? new Error(`the database gave no answer within ${timeoutMs} ms`, { cause: error }) : error;
   } finally {
-    client.release(broken);
+    clearTimeout(timer);
   }
 }
 
@@ -109,12 +149,13 @@ export async function inTransaction<T>(client: pg.PoolClient, work: () => Promis
     await client.query('COMMIT');
     return result;
   } catch (error) {
-    await client.query('ROLLBACK').catch(() => {});
+    // Without an answer the connection is given up, and the transaction with it.
+    if (isAnswer(error)) await client.query('ROLLBACK').catch(() => {});
     throw error;
   }
 }
 
-/** An answer of the server, after which the connection is as good as before. */
-function isDatabaseError(error: unknown): boolean {
-  return error instanceof pg.DatabaseError;
+/** The server has said no, or we did between its answers: the connection is as good as before. */
+export function isAnswer(error: unknown): boolean {
+  return error instanceof pg.DatabaseError || error instanceof MeterwardenError;
 }
