@@ -1,24 +1,9 @@
 /** The real service as a process of its own: one reading's whole journey, what it refuses, how it stops and starts again. */
-import { once } from 'node:events';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { gzipSync } from 'node:zlib';
 import mqtt from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ADMIN_PASSWORD, Service } from '../../simulators/service.ts';
-import { MAIN, ROOT, type Run, run } from '../support/command-line.ts';
-import { testDatabase } from '../support/postgres.ts';
 
 const SECRET = 'a gateway secret';
 const PASSWORD = 'correct horse';
@@ -271,6 +256,36 @@ describe('the service', () => {
     await expectConservation();
   });
 
+  it('takes an instrument out of service and back, after which it begins anew', async () => {
+    const chief = await signIn('chief');
+    const device = await connect('M-3');
+    const findings = async () =>
+      (await service.call<{ findings: { to: string | null }[] }>('GET', '/api/v1/findings?instrument=M-3')).findings;
+    const change = (state: string) => as(chief, 'PATCH', '/api/v1/instruments/M-3', { state });
+    await publish(device, 'v1/devices/me/telemetry', entry(25, 10));
+    await expect.poll(findings, POLL).toMatchObject([{ rule: 'rollback', to: null }]);
+
+    await change('retired');
+    const lastReading = new Date(startMs + 25 * MINUTE_MS).toISOString();
+    await expect.poll(findings, POLL).toMatchObject([{ rule: 'rollback', to: lastReading }]);
+    await publish(device, 'v1/devices/me/telemetry', entry(26, 10.1)); // acknowledged, and refused
+    const [rejection] = await service.all<Rejection>('/api/v1/rejections', 'rejections');
+    expect(rejection).toMatchObject({ code: 'retired_instrument', client: 'M-3' });
+
+    await change('in-service');
+    await publish(device, 'v1/devices/me/telemetry', entry(27, 0.5));
+    expect((await readingsOf('M-3')).slice(-2)).toEqual([
+      [25, 10],
+      [27, 0.5],
+    ]);
+    const { tasks } = await as<{ tasks: Task[] }>(chief, 'GET', '/api/v1/tasks?instrument=M-3');
+    await as(chief, 'POST', `/api/v1/tasks/${tasks[0]!.id}/close`, { verdict: 'confirmed', note: 'exchanged' });
+    const { history } = await as<Task>(chief, 'GET', `/api/v1/tasks/${tasks[0]!.id}`);
+    const actions = history.map(({ action }) => action).filter((action) => action !== 'assign'); // whenever it came
+    expect(actions).toEqual(['raised', 'retired', 'cleared', 'returned', 'close']);
+    expect(await findings()).toHaveLength(1);
+  });
+
   it('ends in order on SIGTERM, whoever is connected', async () => {
     const chief = await signIn('chief');
     const stream = await follow(chief);
@@ -352,115 +367,3 @@ function processesIn(dir: string): string[] {
     }
   });
 }
-
-describe('the command line', { timeout: 60_000 }, () => {
-  const commands: readonly (readonly [string, readonly string[], RegExp])[] = [
-    [MAIN, ['--help'], /backtest/],
-    [MAIN, ['serve', '--help'], /DATABASE_URL/],
-    [MAIN, ['backtest', '--help'], /--out/],
-    [join(ROOT, 'simulators/main.ts'), ['--help'], /publish/],
-    [join(ROOT, 'simulators/main.ts'), ['fleet', '--help'], /--seed/],
-    [join(ROOT, 'simulators/main.ts'), ['publish', '--help'], /--mqtt/],
-    [join(ROOT, 'simulators/demo.ts'), ['--help'], /--stay/],
-  ];
-
-  it.each(['zh-CN', 'en'])('helps in %s with every command', async (language) => {
-    const runs = commands.map(([script, args]) => run(script, args, { METERWARDEN_LANG: language }));
-    for (const [i, { code, out }] of (await Promise.all(runs)).entries()) {
-      const name = commands[i]![1].join(' ');
-      expect(code, `${name}: ${out}`).toBe(0);
-      expect(out).toMatch(commands[i]![2]);
-      if (language === 'en') expect(out).toMatch(/^Usage:/);
-      else expect(out).toMatch(/^用法:/);
-      expect(/\p{Script=Han}/u.test(out), `${name}: ${out}`).toBe(language === 'zh-CN');
-    }
-  });
-
-  it('refuses a bad setting with its name, its value and what would be right, before anything starts', async () => {
-    const [bare, withFile] = [1, 2].map(() => mkdtempSync(join(tmpdir(), 'meterwarden-cli-'))) as [string, string];
-    writeFileSync(join(withFile, 'meterwarden.yaml'), 'HTTP_PROT: 8081\n');
-    const [bad, unknown, command] = await Promise.all([
-      run(MAIN, ['serve'], { RETENTION_DAYS: 'forever' }, bare),
-      run(MAIN, ['serve'], {}, withFile),
-      run(MAIN, ['serf'], {}, bare),
-    ]);
-    expect(bad.code).toBe(1);
-    expect(bad.out).toMatch(/^RETENTION_DAYS: .*“forever”.*1…3650/m);
-    expect(unknown.code).toBe(1);
-    expect(unknown.out).toMatch(/^HTTP_PROT: .*HTTP_PORT/m);
-    expect(command.code).toBe(1);
-    expect(command.out).toMatch(/serf/);
-    for (const { out } of [bad, unknown, command]) expect(out).not.toMatch(/\n\s+at /);
-    expect(readdirSync(bare)).toEqual([]);
-    for (const folder of [bare, withFile]) rmSync(folder, { recursive: true });
-  });
-
-  it('says which port is taken', async () => {
-    const database = await testDatabase();
-    const taken = createServer().listen(0, '127.0.0.1');
-    await once(taken, 'listening');
-    const { port } = taken.address() as { port: number };
-    const env = { DATABASE_URL: database.url, HTTP_PORT: '0', MQTT_PORT: '0', LOG_LEVEL: 'silent' };
-    for (const name of ['HTTP_PORT', 'MQTT_PORT']) {
-      const { code, out } = await run(MAIN, ['serve'], { ...env, [name]: String(port) });
-      expect(code, out).toBe(1);
-      expect(out).toContain(`${name}: `);
-      expect(out).toContain(String(port));
-      expect(out).toContain('the port is taken');
-    }
-    taken.close();
-    await database.close();
-  });
-});
-
-describe('backtest', () => {
-  let folder: string;
-  beforeAll(() => {
-    folder = mkdtempSync(join(tmpdir(), 'meterwarden-backtest-'));
-  });
-  afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-  const INSTRUMENTS =
-    'id,kind,role,district,region\nM-1,electricity,user,D-1,220302\nM-2,electricity,user,D-1,220302\n';
-  const READINGS = `ts,instrument,active_import_kwh
-2026-03-01T00:00:00Z,M-1,100
-2026-03-01T00:00:00Z,M-2,7
-2026-03-01T00:15:00Z,M-1,40
-2026-03-01T00:15:00Z,M-2,7.1
-`;
-
-  async function backtest(name: string, files: Record<string, string | Buffer>): Promise<Run & { findings: string }> {
-    const dir = join(folder, name);
-    mkdirSync(dir);
-    for (const [file, content] of Object.entries(files)) writeFileSync(join(dir, file), content);
-    const out = join(dir, 'findings.csv');
-    const ran = await run(MAIN, ['backtest', dir, '--out', out]);
-    return { ...ran, findings: existsSync(out) ? readFileSync(out, 'utf8') : '' };
-  }
-
-  it('finds in a folder what the service would, and says clearly what is wrong with one', async () => {
-    const [plain, gzipped, column, empty, none] = await Promise.all([
-      backtest('plain', { 'instruments.csv': INSTRUMENTS, 'readings.csv': READINGS }),
-      backtest('gzipped', { 'instruments.csv': INSTRUMENTS, 'readings.csv.gz': gzipSync(READINGS) }),
-      backtest('column', { 'instruments.csv': INSTRUMENTS.replace('district', 'area'), 'readings.csv': READINGS }),
-      backtest('empty', { 'instruments.csv': INSTRUMENTS, 'readings.csv': '' }),
-      backtest('none', { 'instruments.csv': INSTRUMENTS }),
-    ]);
-    const lines = plain.findings.trimEnd().split('\n');
-    expect(lines[0]).toBe('from,to,instrument,district,rule,severity,reason');
-    expect(lines[1]).toMatch(/^2026-03-01T00:15:00\.000Z,,M-1,D-1,rollback,critical,".*from 100 kWh to 40 kWh.*"$/);
-    expect(lines).toHaveLength(2);
-    expect(plain.code, plain.out).toBe(0);
-    expect(plain.out).toMatch(/^4 readings of 2 instruments, 1 findings/);
-    expect(gzipped).toMatchObject({ code: 0, findings: plain.findings });
-
-    expect(column).toMatchObject({ code: 1, findings: '' });
-    expect(column.out).toContain('instruments.csv:1:district: ');
-    expect(column.out).toContain('the column “district” is missing');
-    expect(empty).toMatchObject({ code: 1, findings: '' });
-    expect(empty.out).toMatch(/^readings\.csv: .*there is no header line/m);
-    expect(none).toMatchObject({ code: 1, findings: '' });
-    expect(none.out).toContain('readings.csv');
-    for (const { out } of [column, empty, none]) expect(out).not.toMatch(/\n\s+at /);
-  });
-});
