@@ -69,7 +69,7 @@ export class Service {
       const collect = (chunk: Buffer) => {
         this.#output = (this.#output + chunk.toString('utf8')).slice(-100_000);
         // The line that says where it listens, in any language.
-        if (this.#output.includes(`http://127.0.0.1:${this.httpPort}`)) done();
+        if (this.#output.includes(`://127.0.0.1:${this.httpPort}`)) done();
       };
       child.stdout!.on('data', collect);
       child.stderr!.on('data', collect);

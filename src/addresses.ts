@@ -5,17 +5,18 @@ import type { Settings } from './config.ts';
 import { MeterwardenError } from './errors.ts';
 import type { START_PROBLEMS } from './texts/start.ts';
 
-type Addresses = Pick<Settings, 'host' | 'httpPort' | 'mqttPort'>;
-export type PortSetting = 'HTTP_PORT' | 'MQTT_PORT';
+type Addresses = Pick<Settings, 'host' | 'httpPort' | 'mqttPort' | 'mqttsPort'>;
+const PORTS = { HTTP_PORT: 'httpPort', MQTT_PORT: 'mqttPort', MQTTS_PORT: 'mqttsPort' } as const;
+export type PortSetting = keyof typeof PORTS;
 
 /** All at once, so that one port for two purposes is found too. */
 export async function requireAddresses(addresses: Addresses, names: readonly PortSetting[]): Promise<void> {
   const probes: Server[] = [];
   try {
     for (const name of names) {
-      const probe = createServer();
-      probes.push(probe);
       await listening(name, addresses, async (host, port) => {
+        const probe = createServer();
+        probes.push(probe);
         probe.listen(port, host);
         await once(probe, 'listening');
       });
@@ -25,13 +26,14 @@ export async function requireAddresses(addresses: Addresses, names: readonly Por
   }
 }
 
-/** Runs `listen`; what the system refuses becomes a refusal of the setting that asked for it. */
+/** Runs `listen`, unless the port is off; what the system refuses becomes a refusal of the setting that asked for it. */
 export async function listening<T>(
   name: PortSetting,
-  { host, httpPort, mqttPort }: Addresses,
+  addresses: Addresses,
   listen: (host: string, port: number) => Promise<T>,
-): Promise<T> {
-  const port = name === 'HTTP_PORT' ? httpPort : mqttPort;
+): Promise<T | undefined> {
+  const { host, [PORTS[name]]: port } = addresses;
+  if (port === 'off') return undefined;
   try {
     return await listen(host, port);
   } catch (error) {

@@ -16,11 +16,14 @@ export type Role = 'serve' | 'ingest' | 'work' | 'api';
 
 export interface App {
   readonly httpPort: number;
-  /** undefined = this role has no broker. */
+  /** undefined = this role has no broker, or it is turned off. */
   readonly mqttPort: number | undefined;
+  readonly mqttsPort: number | undefined;
   /** Made up at the first start when none was given; told once. */
   readonly adminPassword: string | undefined;
   readonly databaseUrl: string;
+  /** Looks at the files of TLS now, not only when it is their turn. */
+  reloadCertificates(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -34,8 +37,8 @@ export interface AppOptions {
 const READY_STALL_MS = 10_000;
 
 const PORTS: Readonly<Record<Role, readonly PortSetting[]>> = {
-  serve: ['HTTP_PORT', 'MQTT_PORT'],
-  ingest: ['HTTP_PORT', 'MQTT_PORT'],
+  serve: ['HTTP_PORT', 'MQTT_PORT', 'MQTTS_PORT'],
+  ingest: ['HTTP_PORT', 'MQTT_PORT', 'MQTTS_PORT'],
   work: ['HTTP_PORT'],
   api: ['HTTP_PORT'],
 };
@@ -70,6 +73,7 @@ export async function startApp(settings: Settings, options: AppOptions = {}): Pr
     return {
       ...app,
       databaseUrl: foundation.databaseUrl,
+      reloadCertificates: async () => foundation.certificates?.reload(),
       stop: () => {
         stopping ??= unwind();
         return stopping;
@@ -90,7 +94,9 @@ function requireDatabase({ databaseUrl }: Settings): void {
   throw new MeterwardenError('invalid_setting', { path: 'DATABASE_URL', params: { value: '', expected } });
 }
 
-type Started = Omit<App, 'databaseUrl' | 'stop'>;
+type Started = Omit<App, 'databaseUrl' | 'reloadCertificates' | 'stop'>;
+
+const NO_BROKER = { mqttPort: undefined, mqttsPort: undefined };
 
 const START: Readonly<Record<Role, (foundation: Foundation) => Promise<Started>>> = {
   serve: async (foundation) => {
@@ -101,7 +107,7 @@ const START: Readonly<Record<Role, (foundation: Foundation) => Promise<Started>>
       database: await answers(foundation.pool),
       ingest: pipeline.stalledMs < READY_STALL_MS,
     }));
-    return { ...served, mqttPort: await startBroker(foundation, pipeline) };
+    return { ...served, ...(await startBroker(foundation, pipeline)) };
   },
   ingest: async (foundation) => {
     const pipeline = await startPipeline(foundation, undefined);
@@ -109,16 +115,16 @@ const START: Readonly<Record<Role, (foundation: Foundation) => Promise<Started>>
       database: await answers(foundation.pool),
       ingest: pipeline.stalledMs < READY_STALL_MS,
     }));
-    return { ...served, mqttPort: await startBroker(foundation, pipeline) };
+    return { ...served, ...(await startBroker(foundation, pipeline)) };
   },
   work: async (foundation) => {
     startSharedRules(foundation);
     await startWork(foundation);
     const served = await startHealth(foundation, async () => ({ database: await answers(foundation.pool) }));
-    return { ...served, mqttPort: undefined };
+    return { ...served, ...NO_BROKER };
   },
   api: async (foundation) => {
     const served = await startApi(foundation, async () => ({ database: await answers(foundation.pool) }));
-    return { ...served, mqttPort: undefined };
+    return { ...served, ...NO_BROKER };
   },
 };

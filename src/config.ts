@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parse as parseYaml } from 'yaml';
+import type { TlsSettings } from './certificates.ts';
 import { MeterwardenError } from './errors.ts';
 import type { Kinds } from './fleet/kind.ts';
 import { type Profiles, parseProfiles } from './ingest/profile.ts';
@@ -10,10 +11,14 @@ import { nearest } from './nearest.ts';
 import { parseRules, type RuleSet } from './rules/ruleset.ts';
 import { parseTaskPolicies, type TaskPolicies } from './tasks/policy.ts';
 import { LANGUAGES, type Language, pickLanguage } from './texts/text.ts';
+import type { TLS_PROBLEMS } from './texts/tls.ts';
 
 export interface Settings {
   readonly httpPort: number;
-  readonly mqttPort: number;
+  readonly mqttPort: number | 'off';
+  readonly mqttsPort: number | 'off';
+  /** undefined = no TLS. */
+  readonly tls: TlsSettings | undefined;
   readonly host: string;
   readonly dataDir: string;
   /** An external PostgreSQL 15 or newer; undefined = the embedded one. */
@@ -36,6 +41,7 @@ export interface Settings {
 }
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+const CLIENT_AUTHS = ['optional', 'required'] as const;
 const SHIPPED_CONFIG_DIR = resolve(import.meta.dirname, '..', 'config');
 export const SETTINGS_FILE = 'meterwarden.yaml';
 
@@ -52,6 +58,11 @@ const port = (fallback: number): Setting<number> => ({
   parse: (text) => (/^\d{1,5}$/.test(text) && Number(text) <= 65_535 ? Number(text) : undefined),
 });
 
+const portOrOff = (fallback: number): Setting<number | 'off'> => {
+  const { expected, parse } = port(fallback);
+  return { fallback, expected: `${expected} | off`, parse: (text) => (text === 'off' ? text : parse(text)) };
+};
+
 const oneOf = <T extends string>(values: readonly T[], fallback: T): Setting<T> => ({
   fallback,
   expected: values.join(' | '),
@@ -67,7 +78,13 @@ const optional = (expected: string, isRight: RegExp): Setting<string | undefined
 /** Every setting: its name in the environment and in meterwarden.yaml, default, and what would be right. */
 export const SETTINGS = {
   HTTP_PORT: port(8080),
-  MQTT_PORT: port(1883),
+  MQTT_PORT: portOrOff(1883),
+  MQTTS_PORT: portOrOff(8883),
+  TLS_CERT: optional('./tls/server.pem', /\S/),
+  TLS_KEY: optional('./tls/server.key', /\S/),
+  TLS_CLIENT_CA: optional('./tls/ca.pem', /\S/),
+  TLS_CLIENT_AUTH: oneOf(CLIENT_AUTHS, 'optional'),
+  TLS_CRL: optional('./tls/crl.pem', /\S/),
   HOST: { fallback: '127.0.0.1', expected: '127.0.0.1 | 0.0.0.0 | …', parse: (text: string) => text || undefined },
   METERWARDEN_DATA: { fallback: './data', expected: './data', parse: (text: string) => text || undefined },
   DATABASE_URL: {
@@ -103,6 +120,16 @@ export const SETTINGS = {
 
 type Name = keyof typeof SETTINGS;
 
+/** What would silently do nothing without the other; a value that is the default asks for nothing. */
+const NEEDS: readonly (readonly [Name, Name])[] = [
+  ['TLS_CERT', 'TLS_KEY'],
+  ['TLS_KEY', 'TLS_CERT'],
+  ['MQTTS_PORT', 'TLS_CERT'],
+  ['TLS_CLIENT_CA', 'TLS_CERT'],
+  ['TLS_CLIENT_AUTH', 'TLS_CLIENT_CA'],
+  ['TLS_CRL', 'TLS_CLIENT_CA'],
+];
+
 /** Never shown, not even when they are wrong. */
 const SECRET: ReadonlySet<Name> = new Set([
   'ADMIN_PASSWORD',
@@ -116,8 +143,9 @@ const SECRET: ReadonlySet<Name> = new Set([
 /** Environment first, then `meterwarden.yaml` of the working folder, then the default. */
 export function loadSettings(env: NodeJS.ProcessEnv, folder = '.'): Settings {
   const file = settingsFile(join(folder, SETTINGS_FILE));
+  const given = (name: Name) => env[name] || file.get(name);
   const value = <N extends Name>(name: N): (typeof SETTINGS)[N]['fallback'] => {
-    const text = env[name] || file.get(name);
+    const text = given(name);
     const setting: Setting<unknown> = SETTINGS[name];
     const parsed = text === undefined ? setting.fallback : setting.parse(text);
     if (text !== undefined && parsed === undefined) {
@@ -129,9 +157,31 @@ export function loadSettings(env: NodeJS.ProcessEnv, folder = '.'): Settings {
     }
     return parsed as (typeof SETTINGS)[N]['fallback'];
   };
+  for (const [name, other] of NEEDS) {
+    const wanted = value(name);
+    if (wanted === SETTINGS[name].fallback || given(other) !== undefined) continue;
+    throw unusable(name, String(wanted), 'needs_other', { other });
+  }
+  const [mqttPort, cert, key] = [value('MQTT_PORT'), value('TLS_CERT'), value('TLS_KEY')];
+  const path = (text: string | undefined) => (text === undefined ? undefined : resolve(folder, text));
+  const tls =
+    cert === undefined || key === undefined
+      ? undefined
+      : {
+          cert: resolve(folder, cert),
+          key: resolve(folder, key),
+          clientCa: path(value('TLS_CLIENT_CA')),
+          clientAuth: value('TLS_CLIENT_AUTH'),
+          crl: path(value('TLS_CRL')),
+        };
+  const mqttsPort = tls ? value('MQTTS_PORT') : 'off';
+  if (mqttPort === 'off' && mqttsPort === 'off' && value('MQTT_URL') === undefined)
+    throw unusable('MQTT_PORT', mqttPort, 'nobody_connects');
   return Object.freeze({
     httpPort: value('HTTP_PORT'),
-    mqttPort: value('MQTT_PORT'),
+    mqttPort,
+    mqttsPort,
+    tls,
     host: value('HOST'),
     dataDir: resolve(folder, value('METERWARDEN_DATA')),
     databaseUrl: value('DATABASE_URL'),
@@ -147,6 +197,15 @@ export function loadSettings(env: NodeJS.ProcessEnv, folder = '.'): Settings {
     logLevel: value('LOG_LEVEL'),
     configDir: value('METERWARDEN_CONFIG'),
   });
+}
+
+function unusable(
+  path: Name,
+  value: string,
+  problem: keyof typeof TLS_PROBLEMS,
+  params: Record<string, string> = {},
+): MeterwardenError {
+  return new MeterwardenError('unusable_setting', { path, params: { value, problem, ...params } });
 }
 
 /** Before anything is known to be right: the language in which to say that something is not. */

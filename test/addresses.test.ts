@@ -8,10 +8,10 @@ import { sayError } from '../src/texts/errors.ts';
 import { asNobody } from './support/nobody.ts';
 
 const LOWEST = '/proc/sys/net/ipv4/ip_unprivileged_port_start';
-const here = { host: '127.0.0.1', httpPort: 0, mqttPort: 0 };
+const here: Parameters<typeof requireAddresses>[0] = { host: '127.0.0.1', httpPort: 0, mqttPort: 0, mqttsPort: 'off' };
 
 async function refusal(addresses: typeof here): Promise<MeterwardenError> {
-  return await requireAddresses(addresses, ['HTTP_PORT', 'MQTT_PORT']).then(
+  return await requireAddresses(addresses, ['HTTP_PORT', 'MQTT_PORT', 'MQTTS_PORT']).then(
     () => expect.unreachable('it was not refused'),
     (error) => error,
   );
@@ -28,13 +28,14 @@ describe('addresses', () => {
   it('that are free are left free', async () => {
     const { port, free } = await taken();
     await free();
-    await requireAddresses({ ...here, httpPort: port }, ['HTTP_PORT', 'MQTT_PORT']);
-    await requireAddresses({ ...here, mqttPort: port }, ['HTTP_PORT', 'MQTT_PORT']);
+    await requireAddresses({ ...here, httpPort: port }, ['HTTP_PORT', 'MQTT_PORT', 'MQTTS_PORT']);
+    await requireAddresses({ ...here, mqttPort: port }, ['HTTP_PORT', 'MQTT_PORT', 'MQTTS_PORT']);
   });
 
   it.each([
     ['httpPort', 'HTTP_PORT'],
     ['mqttPort', 'MQTT_PORT'],
+    ['mqttsPort', 'MQTTS_PORT'],
   ])('whose %s is taken are refused by %s', async (field, path) => {
     const { port, free } = await taken();
     const error = await refusal({ ...here, [field]: port });
@@ -42,6 +43,13 @@ describe('addresses', () => {
     expect(sayError(error, 'en')).toBe(
       `The setting “${port}” cannot be used: the port is taken; choose one that is not`,
     );
+    await free();
+  });
+
+  it('are not tried when they are off', async () => {
+    const { port, free } = await taken();
+    await requireAddresses({ ...here, mqttPort: 'off' }, ['MQTT_PORT', 'MQTTS_PORT']);
+    expect(await listening('MQTT_PORT', { ...here, mqttPort: 'off' }, async () => port)).toBeUndefined();
     await free();
   });
 

@@ -35,6 +35,8 @@ describe('settings', () => {
     expect(loadSettings({}, folder)).toEqual({
       httpPort: 8080,
       mqttPort: 1883,
+      mqttsPort: 'off',
+      tls: undefined,
       host: '127.0.0.1',
       dataDir: join(folder, 'data'),
       databaseUrl: undefined,
@@ -55,6 +57,12 @@ describe('settings', () => {
   const given = {
     HTTP_PORT: ['8081', { httpPort: 8081 }],
     MQTT_PORT: ['0', { mqttPort: 0 }],
+    MQTTS_PORT: ['8884', { mqttsPort: 8884 }],
+    TLS_CERT: ['/tls/cert.pem', { mqttsPort: 8883, tls: { cert: '/tls/cert.pem' } }],
+    TLS_KEY: ['/tls/cert.key', { tls: { key: '/tls/cert.key', clientCa: undefined, crl: undefined } }],
+    TLS_CLIENT_CA: ['/tls/ca.pem', { tls: { clientCa: '/tls/ca.pem', clientAuth: 'optional' } }],
+    TLS_CLIENT_AUTH: ['required', { tls: { clientAuth: 'required' } }],
+    TLS_CRL: ['/tls/crl.pem', { tls: { crl: '/tls/crl.pem' } }],
     HOST: ['0.0.0.0', { host: '0.0.0.0' }],
     METERWARDEN_DATA: ['/srv/meterwarden', { dataDir: '/srv/meterwarden' }],
     DATABASE_URL: [
@@ -74,10 +82,51 @@ describe('settings', () => {
     LOG_LEVEL: ['silent', { logLevel: 'silent' }],
   } as const satisfies Record<keyof typeof SETTINGS, readonly [string, object]>;
 
+  /** What one of them is nothing without. */
+  const besides = (name: string): Record<string, string> => {
+    const others: Record<string, string> = {};
+    if (/^(TLS|MQTTS)_/.test(name)) Object.assign(others, { TLS_CERT: 'x', TLS_KEY: 'x' });
+    if (/AUTH|CRL/.test(name)) others.TLS_CLIENT_CA = 'x';
+    delete others[name];
+    return others;
+  };
+
   it.each(Object.entries(given))('%s is read from the environment and from the file', (name, [text, expected]) => {
-    expect(loadSettings({ [name]: text }, folder)).toMatchObject(expected);
+    expect(loadSettings({ ...besides(name), [name]: text }, folder)).toMatchObject(expected);
     settingsFile(`${name}: ${JSON.stringify(text)}\n`);
-    expect(loadSettings({}, folder)).toMatchObject(expected);
+    expect(loadSettings(besides(name), folder)).toMatchObject(expected);
+  });
+
+  it('name files of TLS from the folder they stand in', () => {
+    const tls = { TLS_CERT: 'a/cert.pem', TLS_KEY: 'a/key.pem', TLS_CLIENT_CA: 'ca.pem' };
+    expect(loadSettings({ ...tls, MQTT_PORT: 'off' }, folder)).toMatchObject({
+      mqttPort: 'off',
+      mqttsPort: 8883,
+      tls: { cert: join(folder, 'a/cert.pem'), key: join(folder, 'a/key.pem'), clientCa: join(folder, 'ca.pem') },
+    });
+  });
+
+  const TLS = { TLS_CERT: 'x', TLS_KEY: 'x' };
+  it.each<[string, Record<string, string>, string]>([
+    ['TLS_CERT', { TLS_CERT: 'x' }, 'TLS_KEY'],
+    ['TLS_KEY', { TLS_KEY: 'x' }, 'TLS_CERT'],
+    ['TLS_CLIENT_CA', { TLS_CLIENT_CA: 'x' }, 'TLS_CERT'],
+    ['MQTTS_PORT', { MQTTS_PORT: '8884' }, 'TLS_CERT'],
+    ['TLS_CLIENT_AUTH', { ...TLS, TLS_CLIENT_AUTH: 'required' }, 'TLS_CLIENT_CA'],
+    ['TLS_CRL', { ...TLS, TLS_CRL: 'x' }, 'TLS_CLIENT_CA'],
+    ['MQTT_PORT', { MQTT_PORT: 'off' }, 'TLS_CERT'],
+    ['MQTT_PORT', { ...TLS, MQTT_PORT: 'off', MQTTS_PORT: 'off' }, 'MQTTS_PORT'],
+  ])('%s without what it needs is refused', (path, env, other) => {
+    const error = refusal(() => loadSettings(env, folder));
+    expect(error).toMatchObject({ code: 'unusable_setting', path });
+    for (const language of ['zh-CN', 'en'] as const) expect(sayError(error, language)).toContain(other);
+  });
+
+  it('that are the default need nothing else', () => {
+    expect(loadSettings({ MQTTS_PORT: '8883', TLS_CLIENT_AUTH: 'optional' }, folder)).toMatchObject({
+      mqttsPort: 'off',
+      tls: undefined,
+    });
   });
 
   it('of the environment win over the file, which wins over the default; an empty variable is none', () => {
@@ -98,8 +147,9 @@ describe('settings', () => {
     ['HTTP_PORT', '-1', '0…65535'],
     ['HTTP_PORT', '80.5', '0…65535'],
     ['HTTP_PORT', '0x50', '0…65535'],
-    ['MQTT_PORT', 'mqtt', '0…65535'],
-    ['MQTT_PORT', '1883 ', '0…65535'],
+    ['MQTT_PORT', 'mqtt', '0…65535 | off'],
+    ['MQTT_PORT', '1883 ', '0…65535 | off'],
+    ['TLS_CLIENT_AUTH', 'yes', 'optional | required'],
     ['METERWARDEN_LANG', 'de', 'zh-CN | en'],
     ['METERWARDEN_CONFIG', '/nowhere', 'DIR/{kinds,rules,profiles,tasks}.yaml'],
     ['RETENTION_DAYS', '0', '1…3650'],

@@ -1,7 +1,7 @@
 /** People and programs ask and act: the HTTP API. Roles without one still tell how they are. */
 import { listening } from '../addresses.ts';
 import type { PartsReady } from '../inspector/parts.ts';
-import { buildHealthServer, buildServer } from '../inspector/server.ts';
+import { buildHealthServer, buildServer, setSecureContext } from '../inspector/server.ts';
 import { PostgresPeople } from '../store/postgres-people.ts';
 import { countRejections, listRejections } from '../store/postgres-rejections.ts';
 import { PostgresTaskChanges } from '../store/postgres-task-changes.ts';
@@ -37,18 +37,30 @@ export async function startApi(foundation: Foundation, readiness: Readiness): Pr
     readiness,
     nowMs,
     onError,
+    tls: foundation.certificates?.current.people,
   });
   return { httpPort: await listen(foundation, server), adminPassword };
 }
 
 export async function startHealth(foundation: Foundation, readiness: Readiness): Promise<Served> {
-  const { registry, settings, onError } = foundation;
-  const parts = { registry, language: settings.language, health: () => ({ process: true }), readiness, onError };
+  const { registry, settings, certificates, onError } = foundation;
+  const parts = {
+    registry,
+    language: settings.language,
+    health: () => ({ process: true }),
+    readiness,
+    onError,
+    tls: certificates?.current.people,
+  };
   return { httpPort: await listen(foundation, buildHealthServer(parts)), adminPassword: undefined };
 }
 
-async function listen({ settings, onStop }: Foundation, server: ReturnType<typeof buildServer>): Promise<number> {
+async function listen(
+  { settings, certificates, onStop }: Foundation,
+  server: ReturnType<typeof buildServer>,
+): Promise<number> {
   onStop(() => server.close());
   await listening('HTTP_PORT', settings, (host, port) => server.listen({ host, port }));
+  certificates?.use(({ people }) => setSecureContext(server, people));
   return (server.server.address() as { port: number }).port;
 }

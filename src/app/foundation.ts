@@ -14,6 +14,7 @@ import { claimDatabase } from '../store/postgres-presence.ts';
 import { PostgresReadings, type ReceivedBatch } from '../store/postgres-readings.ts';
 import { PostgresTasks } from '../store/postgres-tasks.ts';
 import type { ReadingStore } from '../store/readings.ts';
+import { LiveCertificates } from './certificates.ts';
 import type { OnStop } from './timers.ts';
 
 export interface Foundation {
@@ -30,6 +31,8 @@ export interface Foundation {
   readonly dropReadingsBefore: (beforeMs: number) => Promise<unknown>;
   readonly findings: PostgresFindings;
   readonly tasks: PostgresTasks;
+  /** undefined = no TLS. */
+  readonly certificates: LiveCertificates | undefined;
   readonly logger: Logger;
   readonly nowMs: () => number;
   readonly onError: (stage: string, error: unknown) => void;
@@ -58,6 +61,11 @@ export async function openFoundation(
   collectDefaultMetrics({ register: registry });
   onStop(() => registry.clear());
 
+  const onError = (stage: string, error: unknown) => logger.error({ stage, error: describe(error) }, 'failed');
+  const nowMs = Date.now;
+  const certificates =
+    settings.tls && (await LiveCertificates.open(settings.tls, { registry, logger, nowMs, onError, onStop }));
+
   if (settings.databaseUrl) await requireServer(settings.databaseUrl, signal);
   const databaseUrl = settings.databaseUrl ?? (await embedded(settings, logger, onStop, signal));
   onStop(await claimDatabase(databaseUrl, alone, signal));
@@ -65,8 +73,6 @@ export async function openFoundation(
   onStop(() => pool.end());
   await migrate(pool);
 
-  const onError = (stage: string, error: unknown) => logger.error({ stage, error: describe(error) }, 'failed');
-  const nowMs = Date.now;
   const instrumentChanged = new Set<(key: number) => void>();
   const ledger = await PostgresLedger.open(pool, domain.kinds, ({ key }) => {
     for (const changed of instrumentChanged) changed(key);
@@ -92,6 +98,7 @@ export async function openFoundation(
     dropReadingsBefore,
     findings,
     tasks: new PostgresTasks(pool, domain.tasks),
+    certificates,
     logger,
     nowMs,
     onError,

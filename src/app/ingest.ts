@@ -47,23 +47,32 @@ export async function startPipeline(foundation: Foundation, rules: OwnRules | un
   return pipeline;
 }
 
-/** Devices connect to this process; resolves with the port. */
-export async function startBroker(foundation: Foundation, pipeline: Pipeline): Promise<number> {
-  const { settings, domain, registry, ledger, nowMs, onError, onStop } = foundation;
-  const broker = await listening('MQTT_PORT', settings, (host, port) =>
-    startAedes({
-      host,
-      port,
-      registry,
-      verify: (id, secret) => ledger.verifyGateway(id, secret),
-      receive: (message, settle) => pipeline.receive(message, settle),
-      refusalTopics: domain.profiles.refusalTopics,
-      refusalNotice: (decoded) => refusalNotice(decoded, settings.language),
-      maxPayloadBytes: MAX_PAYLOAD_BYTES,
-      nowMs,
-      onError,
-    }),
-  );
+export interface BrokerPorts {
+  readonly mqttPort: number | undefined;
+  readonly mqttsPort: number | undefined;
+}
+
+/** Devices connect to this process. */
+export async function startBroker(foundation: Foundation, pipeline: Pipeline): Promise<BrokerPorts> {
+  const { settings, domain, registry, ledger, certificates, nowMs, onError, onStop } = foundation;
+  const broker = await startAedes({
+    registry,
+    verify: (id, secret) => ledger.verifyGateway(id, secret),
+    knows: (id) => ledger.knows(id),
+    receive: (message, settle) => pipeline.receive(message, settle),
+    refusalTopics: domain.profiles.refusalTopics,
+    refusalNotice: (decoded) => refusalNotice(decoded, settings.language),
+    maxPayloadBytes: MAX_PAYLOAD_BYTES,
+    nowMs,
+    onError,
+  });
   onStop(() => broker.stop());
-  return broker.port;
+  const mqttPort = await listening('MQTT_PORT', settings, (host, port) => broker.listen(host, port));
+  const mqtts =
+    certificates &&
+    (await listening('MQTTS_PORT', settings, (host, port) =>
+      broker.listenTls(host, port, certificates.clientAuth, certificates.current.devices),
+    ));
+  if (mqtts) certificates.use(({ devices }) => mqtts.setSecureContext(devices));
+  return { mqttPort, mqttsPort: mqtts?.port };
 }

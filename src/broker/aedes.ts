@@ -1,5 +1,6 @@
 /** The broker devices connect to, in this process: aedes behind the guards it needs. */
 import { createServer, type Server, type Socket } from 'node:net';
+import type { SecureContextOptions } from 'node:tls';
 import {
   Aedes,
   type AedesPublishPacket,
@@ -11,16 +12,18 @@ import {
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { Decoded, Message } from '../ingest/decode.ts';
 import type { Outcome, Settle } from '../pipeline.ts';
+import { Failures, sourceOf } from './failures.ts';
 import { InOrder, RefusalBudget } from './in-order.ts';
 import { PacketLengths } from './packet-lengths.ts';
 import { Sessions } from './sessions.ts';
+import { type ClientAuth, TlsConnections } from './tls-connections.ts';
 
 export interface AedesParts {
-  readonly host: string;
-  readonly port: number;
   readonly registry: Registry;
   /** Is this the secret of that gateway or instrument? */
   readonly verify: (id: string, secret: string) => boolean;
+  /** Is there that gateway or instrument? Asked of one that a certificate names. */
+  readonly knows: (id: string) => boolean;
   readonly receive: (message: Message, settle: Settle) => void;
   /** Topics a client may subscribe to; it hears only about its own messages there. */
   readonly refusalTopics: ReadonlySet<string>;
@@ -31,8 +34,16 @@ export interface AedesParts {
   readonly onError: (stage: string, error: unknown) => void;
 }
 
-export interface DeviceBroker {
+export interface TlsListening {
   readonly port: number;
+  /** For connections from now on; those that are there stay. */
+  setSecureContext(context: SecureContextOptions): void;
+}
+
+export interface DeviceBroker {
+  /** Resolves with the port. */
+  listen(host: string, port: number): Promise<number>;
+  listenTls(host: string, port: number, clientAuth: ClientAuth, context: SecureContextOptions): Promise<TlsListening>;
   stop(): Promise<void>;
 }
 
@@ -52,11 +63,6 @@ const MAX_CLIENT_ID_CHARS = 256;
 /** Messages of one connection waiting for their answer: more than any sane window, less than harm. */
 const MAX_IN_FLIGHT = 4096;
 const REFUSAL_RATE = { burst: 100, perSecond: 10 };
-/** Wrong secrets for one name from one address within a minute, after which that name is refused unheard. */
-const MAX_FAILURES_PER_MINUTE = 60;
-/** The same over all names: many gateways may share an address, and one of them may be set up wrongly. */
-const MAX_FAILURES_PER_ADDRESS = 2_000;
-const MAX_TRACKED_SOURCES = 20_000;
 const TCP_KEEPALIVE_MS = 60_000;
 /** Return codes of CONNACK, MQTT 3.1.1, table 3.1. */
 const ID_REJECTED = 2;
@@ -73,13 +79,15 @@ class TelemetryBroker extends Aedes {
 }
 
 interface Session {
-  /** Identity proven by the secret: what the user name said. */
+  /** Proven by the secret of the user name, or by a certificate. */
   readonly client: string;
   readonly answers: InOrder;
 }
 
 export async function startAedes(parts: AedesParts): Promise<DeviceBroker> {
   const sessions = new WeakMap<Client, Session>();
+  /** By connection, the common name of its certificate. */
+  const certified = new WeakMap<object, string>();
   /** By identity, so that reconnecting earns nothing; as many as there are gateways. */
   const budgets = new Map<string, RefusalBudget>();
   const budgetOf = (client: string) => {
@@ -88,7 +96,7 @@ export async function startAedes(parts: AedesParts): Promise<DeviceBroker> {
     return budget;
   };
   const connects = new WeakMap<Client, { readonly packet: ConnectPacket; readonly idAccepted: boolean }>();
-  const open = new OpenConnections();
+  const openOf = new OpenConnections();
   const kept = new Sessions(
     { absentOfIdentity: MAX_SESSIONS_PER_CLIENT, absent: MAX_ABSENT_SESSIONS },
     parts.refusalTopics,
@@ -114,13 +122,15 @@ export async function startAedes(parts: AedesParts): Promise<DeviceBroker> {
     preConnect: guard(
       'preConnect',
       (client: Client, packet: ConnectPacket, done: (error: Error | null, ok: boolean) => void) => {
-        const name = packet.username ?? '';
+        const certificate = certified.get(client.conn);
+        const name = certificate ?? packet.username ?? '';
         delete packet.will; // a last will would be a reading nobody measured
         const idAccepted = isClientId(packet);
         // Session names are per identity: nobody takes over another client's session by guessing its client id.
         packet.clientId = `${name}/${packet.clientId || clientNumber()}`;
         connects.set(client, { packet, idAccepted });
-        const welcome = broker.connectedClients < MAX_CONNECTIONS && !failures.blocked(addressOf(client), name);
+        const blocked = failures.blocked(addressOf(client.conn), sourceOf(certificate, name));
+        const welcome = broker.connectedClients < MAX_CONNECTIONS && !blocked;
         done(welcome ? null : new Error('refused unheard'), welcome);
       },
       (_client, _packet, done) => done(new Error('refused'), false),
@@ -130,17 +140,23 @@ export async function startAedes(parts: AedesParts): Promise<DeviceBroker> {
       (client: Client, username: unknown, password: unknown, done: (error: never, ok: boolean) => void) => {
         const { packet, idAccepted } = connects.get(client)!;
         if (!idAccepted) return done(refusal('client id rejected', ID_REJECTED), false);
-        const name = typeof username === 'string' ? username : '';
+        const userName = typeof username === 'string' ? username : '';
+        const certificate = certified.get(client.conn);
+        const name = certificate ?? userName;
         const secret = Buffer.isBuffer(password) ? password.toString('utf8') : '';
-        if (!parts.verify(name, secret)) {
-          failures.count(addressOf(client), name);
+        const proven =
+          certificate === undefined
+            ? parts.verify(name, secret)
+            : (userName === '' || userName === certificate) && parts.knows(certificate);
+        if (!proven) {
+          failures.count(addressOf(client.conn), sourceOf(certificate, name));
           metrics.refusedConnections.inc();
           return done(refusal('wrong credentials', WRONG_CREDENTIALS), false);
         }
         // A connection that ended meanwhile would never give its session back.
         if (client.closed || client.conn.destroyed) return done(new Error('gone') as never, false);
-        if (!open.enter(name)) return done(refusal('too many sessions', UNAVAILABLE), false);
-        client.conn.once('close', () => open.leave(name));
+        if (!openOf.enter(name)) return done(refusal('too many sessions', UNAVAILABLE), false);
+        client.conn.once('close', () => openOf.leave(name));
         if (!packet.clean) {
           const session = kept.enter(name, packet.clientId);
           client.conn.once('close', () => kept.leave(session));
@@ -191,25 +207,53 @@ export async function startAedes(parts: AedesParts): Promise<DeviceBroker> {
   await broker.listen();
 
   const maxPacketBytes = parts.maxPayloadBytes * OVERSIZE_FACTOR + MAX_TOPIC_BYTES;
+  const serve = (socket: Socket) =>
+    void broker.handle(guardLengths(socket, new PacketLengths(MAX_CONNECT_BYTES, maxPacketBytes)));
   const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
-    socket.setNoDelay(true);
-    socket.setKeepAlive(true, TCP_KEEPALIVE_MS);
-    broker.handle(guardLengths(socket, new PacketLengths(MAX_CONNECT_BYTES, maxPacketBytes)));
-  });
+  const servers: Server[] = [];
+  const open = async (host: string, port: number, accept: (socket: Socket) => void): Promise<number> => {
+    const server = createServer((socket) => {
+      sockets.add(socket);
+      socket.once('close', () => sockets.delete(socket));
+      socket.setNoDelay(true);
+      socket.setKeepAlive(true, TCP_KEEPALIVE_MS);
+      accept(socket);
+    });
+    server.maxConnections = MAX_CONNECTIONS;
+    servers.push(server);
+    return await listen(server, port, host);
+  };
   metrics.gauge('meterwarden_mqtt_connections', 'Connected clients', () => broker.connectedClients);
   metrics.gauge('meterwarden_mqtt_kept_sessions', 'Persistent sessions, connected or not', () => kept.size);
-  const port = await listen(server, parts.port, parts.host);
   return {
-    port,
-    stop: async () => {
-      await new Promise<void>((done) => {
-        server.close(() => done());
-        broker.close();
-        for (const socket of sockets) socket.destroy(); // also those that never said who they are
+    listen: (host, port) => open(host, port, serve),
+    listenTls: async (host, port, clientAuth, context) => {
+      const tls = new TlsConnections({
+        clientAuth,
+        context,
+        onSecured: (socket, client) => {
+          if (client !== undefined) certified.set(socket, client);
+          serve(socket);
+        },
+        onRefused: (address, reason) => {
+          if (reason !== 'closed') failures.count(address);
+          metrics.refusedHandshakes.inc({ reason });
+        },
       });
+      const accept = (socket: Socket) => {
+        if (failures.blocked(addressOf(socket))) socket.destroy();
+        else tls.accept(socket);
+      };
+      return {
+        port: await open(host, port, accept),
+        setSecureContext: (changed) => tls.setSecureContext(changed),
+      };
+    },
+    stop: async () => {
+      const closed = servers.map((server) => new Promise<void>((done) => server.close(() => done())));
+      broker.close();
+      for (const socket of sockets) socket.destroy(); // also those that never said who they are
+      await Promise.all(closed);
     },
   };
 }
@@ -253,43 +297,10 @@ class OpenConnections {
   }
 }
 
-/** Wrong secrets per minute, by address and by name at an address. */
-class Failures {
-  readonly #nowMs: () => number;
-  #minute = 0;
-  #counts = new Map<string, number>();
-
-  constructor(nowMs: () => number) {
-    this.#nowMs = nowMs;
-  }
-
-  count(address: string, name: string): void {
-    this.#turn();
-    for (const source of [address, `${address} ${name}`]) {
-      const count = this.#counts.get(source);
-      if (count !== undefined || this.#counts.size < MAX_TRACKED_SOURCES) this.#counts.set(source, (count ?? 0) + 1);
-    }
-  }
-
-  blocked(address: string, name: string): boolean {
-    this.#turn();
-    return (
-      (this.#counts.get(address) ?? 0) >= MAX_FAILURES_PER_ADDRESS ||
-      (this.#counts.get(`${address} ${name}`) ?? 0) >= MAX_FAILURES_PER_MINUTE
-    );
-  }
-
-  #turn(): void {
-    const minute = Math.floor(this.#nowMs() / 60_000);
-    if (minute === this.#minute) return;
-    this.#minute = minute;
-    this.#counts = new Map();
-  }
-}
-
 class BrokerMetrics {
   readonly messages: Counter;
   readonly refusedConnections: Counter;
+  readonly refusedHandshakes: Counter<'reason'>;
   readonly #broken: Counter<'reason'>;
   readonly #registry: Registry;
 
@@ -300,6 +311,12 @@ class BrokerMetrics {
     this.refusedConnections = new Counter({
       name: 'meterwarden_mqtt_refused_connections_total',
       help: 'Connections refused for wrong credentials',
+      registers,
+    });
+    this.refusedHandshakes = new Counter({
+      name: 'meterwarden_mqtt_refused_handshakes_total',
+      help: 'TLS handshakes that came to nothing, by reason; of a certificate, what OpenSSL says against it',
+      labelNames: ['reason'],
       registers,
     });
     this.#broken = new Counter({
@@ -348,8 +365,8 @@ function clientNumber(): string {
   return `anonymous-${++clients}`;
 }
 
-function addressOf(client: Client): string {
-  return (client.conn as unknown as Socket).remoteAddress ?? '';
+function addressOf(conn: object): string {
+  return (conn as Socket).remoteAddress ?? '';
 }
 
 async function listen(server: Server, port: number, host: string): Promise<number> {

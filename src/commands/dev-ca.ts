@@ -1,5 +1,6 @@
 /** Certificates for development: an authority that signs once, the server's and those of gateways. */
 import 'reflect-metadata'; // @peculiar/x509 looks for it when it is loaded
+import type { webcrypto } from 'node:crypto';
 import { mkdir, open, rm } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
@@ -32,7 +33,7 @@ const GATEWAY_ID = /^[^\s/+#$%?\\\p{C}]{1,64}$/u;
 
 export interface Authority {
   readonly certificate: X509Certificate;
-  readonly keys: CryptoKeyPair;
+  readonly keys: webcrypto.CryptoKeyPair;
 }
 
 export interface Pem {

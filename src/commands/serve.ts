@@ -25,13 +25,18 @@ export async function runService(role: Role, settings: Settings): Promise<void> 
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
   const starting = startApp(settings, { role, signal: callOff.signal });
+  // As other services do; without TLS there is nothing to read again, and the signal ends the process.
+  if (settings.tls) process.on('SIGHUP', () => starting.then((app) => app.reloadCertificates()).catch(() => {}));
   const app = await starting.catch((error) => {
     if (!stopping) throw error;
   });
   if (!app || stopping) return;
-  const { host } = settings;
-  const { httpPort, mqttPort, adminPassword } = app;
+  const { httpPort, mqttPort, mqttsPort, adminPassword } = app;
   if (adminPassword) print(CLI.adminPassword, { password: adminPassword });
-  if (mqttPort === undefined) print(CLI.listeningHttp, { role, host, httpPort });
-  else print(CLI.listening, { host, httpPort, mqttPort });
+  const address = (scheme: string, port: number | undefined) =>
+    port === undefined ? [] : [`${scheme}://${settings.host}:${port}`];
+  const http = address(settings.tls ? 'https' : 'http', httpPort).join();
+  const mqtt = [...address('mqtt', mqttPort), ...address('mqtts', mqttsPort)].join(' ');
+  if (mqtt === '') print(CLI.listeningHttp, { role, http });
+  else print(CLI.listening, { http, mqtt });
 }

@@ -47,6 +47,8 @@ export class MemoryLedger implements Ledger {
   readonly #byId = new Map<string, Instrument>();
   readonly #byKey = new Map<number, Instrument>();
   readonly #byDistrict = new Map<string, Map<number, Instrument>>();
+  /** How many instruments name it. */
+  readonly #gateways = new Map<string, number>();
 
   constructor(instruments: Iterable<Instrument> = []) {
     for (const instrument of instruments) this.put(instrument);
@@ -54,7 +56,11 @@ export class MemoryLedger implements Ledger {
 
   put(instrument: Instrument): void {
     const before = this.#byKey.get(instrument.key);
-    if (before) this.#byDistrict.get(before.district)?.delete(before.key);
+    if (before) {
+      this.#byDistrict.get(before.district)?.delete(before.key);
+      this.#count(before.gateway, -1);
+    }
+    this.#count(instrument.gateway, 1);
     this.#byId.set(instrument.id, instrument);
     this.#byKey.set(instrument.key, instrument);
     const district = this.#byDistrict.get(instrument.district);
@@ -68,6 +74,18 @@ export class MemoryLedger implements Ledger {
 
   byKey(key: number): Instrument | undefined {
     return this.#byKey.get(key);
+  }
+
+  /** Is it an instrument, or a gateway that an instrument names? */
+  knows(id: string): boolean {
+    return this.#byId.has(id) || this.#gateways.has(id);
+  }
+
+  #count(gateway: string, change: number): void {
+    if (gateway === '') return;
+    const count = (this.#gateways.get(gateway) ?? 0) + change;
+    if (count > 0) this.#gateways.set(gateway, count);
+    else this.#gateways.delete(gateway);
   }
 
   ofDistrict(district: string): readonly Instrument[] {

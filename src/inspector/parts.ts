@@ -1,5 +1,6 @@
 /** What the API needs of the other stages, and the type of its routes. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { SecureContextOptions } from 'node:tls';
 import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Registry } from 'prom-client';
@@ -23,6 +24,8 @@ export interface HealthParts {
   /** For readers who ask for no language; Chinese if not given. */
   readonly language?: Language;
   readonly onError: (stage: string, error: unknown) => void;
+  /** undefined = plain HTTP. */
+  readonly tls?: SecureContextOptions | undefined;
 }
 
 export interface InspectorParts extends HealthParts {

@@ -1,4 +1,6 @@
 /** The HTTP API: who asks, what they may see, and one file per resource. */
+import { Server as HttpsServer } from 'node:https';
+import type { SecureContextOptions } from 'node:tls';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { serializerCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
 import { MeterwardenError } from '../errors.ts';
@@ -24,6 +26,7 @@ export type { InspectorParts } from './parts.ts';
 const PREFIX = '/api/v1';
 /** To receive a whole request: the largest import over a slow line. */
 const REQUEST_TIMEOUT_MS = 300_000;
+const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** 64 characters of an id, each up to four bytes of three characters. */
 const MAX_PARAM_CHARS = 1_000;
 
@@ -44,8 +47,14 @@ export function buildHealthServer(parts: HealthParts): FastifyInstance {
   return server;
 }
 
-function openServer({ language, onError }: HealthParts): FastifyInstance {
+/** For connections from now on. */
+export function setSecureContext({ server }: FastifyInstance, tls: SecureContextOptions): void {
+  if (server instanceof HttpsServer) server.setSecureContext(tls);
+}
+
+function openServer({ language, onError, tls }: HealthParts): FastifyInstance {
   const server = Fastify({
+    ...(tls && { https: { ...tls, handshakeTimeout: HANDSHAKE_TIMEOUT_MS } }),
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     routerOptions: { maxParamLength: MAX_PARAM_CHARS },

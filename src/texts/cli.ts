@@ -50,12 +50,12 @@ export const CLI = {
   },
   unknownColumns: { 'zh-CN': '忽略未知的列:{columns}', en: 'ignored unknown columns: {columns}' },
   listening: {
-    'zh-CN': '服务已启动:HTTP http://{host}:{httpPort}(接口文档 /docs),MQTT mqtt://{host}:{mqttPort}',
-    en: 'Ready: HTTP http://{host}:{httpPort} (API at /docs), MQTT mqtt://{host}:{mqttPort}',
+    'zh-CN': '服务已启动:HTTP {http}(接口文档 /docs),MQTT {mqtt}',
+    en: 'Ready: HTTP {http} (API at /docs), MQTT {mqtt}',
   },
   listeningHttp: {
-    'zh-CN': '{role} 已启动:HTTP http://{host}:{httpPort}',
-    en: 'Ready ({role}): HTTP http://{host}:{httpPort}',
+    'zh-CN': '{role} 已启动:HTTP {http}',
+    en: 'Ready ({role}): HTTP {http}',
   },
   adminPassword: {
     'zh-CN': '首次启动:管理员 admin 的密码为 {password}(只显示这一次)',
@@ -73,7 +73,22 @@ export const CLI = {
   usageError: { 'zh-CN': '命令行有误:{problem}(见 --help)', en: 'usage: {problem} (see --help)' },
   describe: {
     HTTP_PORT: { 'zh-CN': 'HTTP 端口', en: 'HTTP port' },
-    MQTT_PORT: { 'zh-CN': 'MQTT 端口', en: 'MQTT port' },
+    MQTT_PORT: { 'zh-CN': 'MQTT 端口,off = 不监听', en: 'MQTT port; off = none' },
+    MQTTS_PORT: {
+      'zh-CN': 'MQTT over TLS 端口,设置 TLS_CERT 后启用',
+      en: 'port of MQTT over TLS, when TLS_CERT is set; off = none',
+    },
+    TLS_CERT: {
+      'zh-CN': '服务器证书(PEM,含中间证书),HTTP 随之改为 https',
+      en: 'certificate of the service with its intermediates (PEM); HTTP becomes https',
+    },
+    TLS_KEY: { 'zh-CN': '该证书的私钥(PEM)', en: 'its private key (PEM)' },
+    TLS_CLIENT_CA: {
+      'zh-CN': '签发设备证书的 CA(PEM),证书的 CN 即设备编号,无需密码',
+      en: 'CAs of devices’ certificates (PEM), whose CN is the id of the device; no password then',
+    },
+    TLS_CLIENT_AUTH: { 'zh-CN': '设备是否必须出示证书', en: 'whether devices must show a certificate' },
+    TLS_CRL: { 'zh-CN': '这些 CA 的吊销列表(PEM)', en: 'revocation lists of these CAs (PEM)' },
     HOST: { 'zh-CN': '监听地址', en: 'address to listen on' },
     METERWARDEN_DATA: { 'zh-CN': '数据文件夹', en: 'data folder' },
     DATABASE_URL: {

@@ -4,7 +4,7 @@ import mqtt, { type MqttClient } from 'mqtt';
 import packet from 'mqtt-packet';
 import { Registry } from 'prom-client';
 import { afterEach, expect, test } from 'vitest';
-import { type AedesParts, type DeviceBroker, startAedes } from '../../src/broker/aedes.ts';
+import { type AedesParts, startAedes } from '../../src/broker/aedes.ts';
 import type { Decoded, Message } from '../../src/ingest/decode.ts';
 import type { Profile } from '../../src/ingest/profile.ts';
 import type { Settle } from '../../src/pipeline.ts';
@@ -25,6 +25,10 @@ const refused: Decoded = {
   profile,
 };
 
+interface Broker {
+  readonly port: number;
+}
+
 interface Received {
   message: Message;
   settle: Settle;
@@ -37,14 +41,13 @@ afterEach(async () => {
 
 async function start(
   parts: Partial<AedesParts> = {},
-): Promise<{ broker: DeviceBroker; received: Received[]; arrived: (n: number) => Promise<void> }> {
+): Promise<{ broker: Broker; received: Received[]; arrived: (n: number) => Promise<void> }> {
   const received: Received[] = [];
   let wake = () => {};
-  const broker = await startAedes({
-    host: '127.0.0.1',
-    port: 0,
+  const devices = await startAedes({
     registry: new Registry(),
     verify: (id, secret) => secret === `${id}-secret`,
+    knows: () => false,
     receive: (message, settle) => {
       received.push({ message, settle });
       wake();
@@ -56,14 +59,15 @@ async function start(
     onError: () => {},
     ...parts,
   });
-  opened.push(broker);
+  opened.push(devices);
+  const broker = { port: await devices.listen('127.0.0.1', 0) };
   const arrived = async (n: number) => {
     while (received.length < n) await new Promise<void>((done) => (wake = done));
   };
   return { broker, received, arrived };
 }
 
-async function client(broker: DeviceBroker, options: mqtt.IClientOptions = {}): Promise<MqttClient> {
+async function client(broker: Broker, options: mqtt.IClientOptions = {}): Promise<MqttClient> {
   const connected = mqtt.connect({
     host: '127.0.0.1',
     port: broker.port,
@@ -176,7 +180,7 @@ test('a last will is not a reading, and a client id is nobody else’s session',
 });
 
 /** Connects with clean = false, perhaps subscribes, disconnects; was there a session to resume? */
-async function resumed(broker: DeviceBroker, clientId: string, subscribe = false): Promise<boolean> {
+async function resumed(broker: Broker, clientId: string, subscribe = false): Promise<boolean> {
   const connected = mqtt.connect({
     host: '127.0.0.1',
     port: broker.port,
@@ -222,7 +226,7 @@ function connectPacket(clientId: string, clean: boolean): Buffer {
   return bytes;
 }
 
-async function answerTo(broker: DeviceBroker, bytes: Buffer): Promise<string> {
+async function answerTo(broker: Broker, bytes: Buffer): Promise<string> {
   const socket = connectTcp(broker.port, '127.0.0.1');
   opened.push({ stop: async () => socket.destroy() });
   socket.write(bytes);
