@@ -27,8 +27,8 @@ export interface Foundation {
   /** Told the key of every instrument whose line in the ledger has changed. */
   readonly instrumentChanged: Set<(key: number) => void>;
   readonly readings: Readings;
-  /** What is older need not be kept. */
-  readonly dropReadingsBefore: (beforeMs: number) => Promise<unknown>;
+  /** To be called now and then: what is older than `oldestMs` need not be kept. */
+  readonly tendReadings: (oldestMs: number) => Promise<void>;
   readonly findings: PostgresFindings;
   readonly tasks: PostgresTasks;
   /** undefined = no TLS. */
@@ -78,7 +78,7 @@ export async function openFoundation(
     for (const changed of instrumentChanged) changed(key);
   });
   if (!alone) await followLedger(databaseUrl, ledger, onError, onStop);
-  const { readings, dropReadingsBefore } = await openReadings(settings, pool, ledger, alone, nowMs, onStop);
+  const { readings, tendReadings } = await openReadings(settings, pool, ledger, alone, nowMs, onStop);
   const findings = new PostgresFindings({
     pool,
     ledger: ledger.ledger,
@@ -95,7 +95,7 @@ export async function openFoundation(
     ledger,
     instrumentChanged,
     readings,
-    dropReadingsBefore,
+    tendReadings,
     findings,
     tasks: new PostgresTasks(pool, domain.tasks),
     certificates,
@@ -114,10 +114,15 @@ async function openReadings(
   alone: boolean,
   nowMs: () => number,
   onStop: OnStop,
-): Promise<Pick<Foundation, 'readings' | 'dropReadingsBefore'>> {
+): Promise<Pick<Foundation, 'readings' | 'tendReadings'>> {
   if (url === undefined) {
     const readings = new PostgresReadings(pool, nowMs);
-    return { readings, dropReadingsBefore: (beforeMs) => readings.dropDaysBefore(beforeMs) };
+    const tendReadings = async (oldestMs: number) => {
+      await readings.prepareDays();
+      await readings.dropDaysBefore(oldestMs);
+    };
+    await readings.prepareDays();
+    return { readings, tendReadings };
   }
   if (token === undefined) {
     const { expected } = SETTINGS.INFLUX_TOKEN;
@@ -135,7 +140,7 @@ async function openReadings(
   });
   onStop(() => readings.close());
   await readings.check();
-  return { readings, dropReadingsBefore: async () => {} }; // the bucket's retention does it
+  return { readings, tendReadings: async () => {} }; // the bucket's retention does it
 }
 
 /** What other processes change in the ledger is known here within moments. */

@@ -12,12 +12,12 @@ const RETENTION_MS = 3_600_000;
 const MAX_REJECTIONS_KEPT = 1_000_000;
 
 export async function startWork(foundation: Foundation): Promise<void> {
-  const { settings, domain, registry, databaseUrl, pool, dropReadingsBefore, findings, tasks } = foundation;
+  const { settings, domain, registry, databaseUrl, pool, tendReadings, findings, tasks } = foundation;
   const { nowMs, onError, onStop, signal } = foundation;
   every(
     RETENTION_MS,
     async () => {
-      await dropReadingsBefore(nowMs() - settings.retentionDays * DAY_MS);
+      await tendReadings(nowMs() - settings.retentionDays * DAY_MS);
       await dropOldRejections(pool, MAX_REJECTIONS_KEPT);
     },
     onError,

@@ -2,18 +2,23 @@
 
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import pg from 'pg';
+import type pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import { QUANTITIES } from '../fleet/quantity.ts';
 import { namedValues, type Reading, sameValues } from '../fleet/reading.ts';
 import { encodeCopyRows } from './copy-rows.ts';
 import { inTransaction, patient } from './postgres.ts';
 import { Commits } from './postgres-commits.ts';
+import { Days } from './postgres-days.ts';
 import type { AppendResult, Conflict, ReadingStore, StoredReading } from './readings.ts';
 
 const DAY_MS = 86_400_000;
+/** Over which whoever prepares days may be away. */
+const DAYS_AHEAD = 2;
 /** unique_violation, deadlock_detected: another writer had the same readings. */
 const RACES: ReadonlySet<string> = new Set(['23505', '40P01']);
+/** check_violation: no partition for the row. */
+const NO_DAY = '23514';
 const ATTEMPTS = 4;
 /** Rows fetched at once from a cursor: a few megabytes. */
 const FETCH_ROWS = 10_000;
@@ -29,16 +34,17 @@ export interface ReceivedBatch {
 export class PostgresReadings implements ReadingStore {
   readonly #pool: pg.Pool;
   readonly #commits: Commits;
+  readonly #days: Days;
   readonly #nowMs: () => number;
   /** Newest measurement time known per instrument key. A hint: the primary key is what keeps readings unique. */
   readonly #newestMs = new Map<number, number>();
-  readonly #partitions = new Set<number>();
   #receivedAtUs = 0;
   #tail: Promise<unknown> = Promise.resolve();
 
   constructor(pool: pg.Pool, nowMs: () => number, commits = new Commits(pool)) {
     this.#pool = pool;
     this.#commits = commits;
+    this.#days = new Days(pool, commits);
     this.#nowMs = nowMs;
   }
 
@@ -55,19 +61,28 @@ export class PostgresReadings implements ReadingStore {
 
   async #append(batch: readonly Reading[]): Promise<AppendResult> {
     if (batch.length === 0) return { stored: 0, duplicates: 0, conflicts: [] };
-    await this.#ensurePartitions(batch);
+    await this.#days.make(batch.map(({ tsMs }) => tsMs));
     this.#receivedAtUs = Math.max(this.#nowMs() * 1000, this.#receivedAtUs + 1);
     for (let attempt = 1; ; attempt++) {
       try {
         // The last resort assumes nothing and touches rows in one order, so writers cannot block each other in a circle.
         return await (attempt < ATTEMPTS ? this.#write(batch) : this.#commit([], inKeyOrder(batch)));
       } catch (error) {
-        const code = (error as { code?: string }).code ?? '';
-        if (attempt === ATTEMPTS || !RACES.has(code)) throw error;
-        // Something we believed new is stored already, or another writer stores it right now: learn what is.
-        await this.#learnNewest(batch);
+        if (attempt === ATTEMPTS || !(await this.#remedied(error, batch))) throw error;
       }
     }
+  }
+
+  /** Puts right what another writer may be the cause of; false = it is something else. */
+  async #remedied(error: unknown, batch: readonly Reading[]): Promise<boolean> {
+    const { code = '' } = error as { code?: string };
+    // Something we believed new is stored already, or another writer stores it right now: learn what is.
+    if (RACES.has(code)) await this.#learnNewest(batch);
+    else if (code === NO_DAY) {
+      this.#days.forget();
+      await this.#days.make(batch.map(({ tsMs }) => tsMs));
+    } else return false;
+    return true;
   }
 
   async #write(batch: readonly Reading[]): Promise<AppendResult> {
@@ -172,39 +187,15 @@ export class PostgresReadings implements ReadingStore {
     if (batch.readings.length > 0) yield batch;
   }
 
+  /** Makes today and the days ahead, so that no commit has to. */
+  async prepareDays(): Promise<void> {
+    await this.#days.make(Array.from({ length: 1 + DAYS_AHEAD }, (_, i) => this.#nowMs() + i * DAY_MS));
+  }
+
   /** Drops whole days before `beforeMs`; returns how many. */
-  async dropDaysBefore(beforeMs: number): Promise<number> {
-    const { rows } = await this.#pool.query<{ name: string }>(
-      `SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'readings'::regclass`,
-    );
-    const old = rows.filter(({ name }) => dayOfPartition(name) + DAY_MS <= beforeMs);
-    for (const { name } of old) {
-      await this.#pool.query(`DROP TABLE ${pg.escapeIdentifier(name)}`);
-      this.#partitions.delete(dayOfPartition(name));
-    }
-    return old.length;
+  dropDaysBefore(beforeMs: number): Promise<number> {
+    return this.#days.dropBefore(beforeMs);
   }
-
-  async #ensurePartitions(batch: readonly Reading[]): Promise<void> {
-    for (const { tsMs } of batch) {
-      const dayMs = Math.floor(tsMs / DAY_MS) * DAY_MS;
-      if (this.#partitions.has(dayMs)) continue;
-      await this.#pool.query(
-        `CREATE TABLE IF NOT EXISTS ${partitionOfDay(dayMs)} PARTITION OF readings
-         FOR VALUES FROM ('${new Date(dayMs).toISOString()}') TO ('${new Date(dayMs + DAY_MS).toISOString()}')`,
-      );
-      this.#partitions.add(dayMs);
-    }
-  }
-}
-
-function partitionOfDay(dayMs: number): string {
-  return `readings_${new Date(dayMs).toISOString().slice(0, 10).replaceAll('-', '')}`;
-}
-
-function dayOfPartition(name: string): number {
-  const [, year, month, day] = /^readings_(\d{4})(\d\d)(\d\d)$/.exec(name) ?? [];
-  return year ? Date.UTC(Number(year), Number(month) - 1, Number(day)) : Number.POSITIVE_INFINITY;
 }
 
 async function copy(client: pg.PoolClient, readings: readonly Reading[], receivedAtUs: number): Promise<void> {

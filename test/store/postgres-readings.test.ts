@@ -3,7 +3,7 @@ import { QUANTITIES } from '../../src/fleet/quantity.ts';
 import { orderedValues } from '../../src/fleet/reading.ts';
 import { PostgresReadings, type ReceivedBatch } from '../../src/store/postgres-readings.ts';
 import { readingStoreConformance } from '../conformance/reading-store.ts';
-import { testDatabase } from '../support/postgres.ts';
+import { type TestDatabase, testDatabase } from '../support/postgres.ts';
 
 const T0 = Date.UTC(2026, 2, 1);
 const DAY = 86_400_000;
@@ -81,5 +81,56 @@ test('whole days before a moment are dropped, the rest stays', async () => {
   expect(await store.range(1, 0, T0 + 9 * DAY, 10)).toHaveLength(2);
   await store.append([{ key: 1, tsMs: T0, values: orderedValues({ active_import_kwh: 0 }) }]);
   expect(await store.range(1, 0, T0 + 9 * DAY, 10)).toHaveLength(3);
+  await db.close();
+});
+
+const onDay = (key: number, day: number) => ({
+  key,
+  tsMs: T0 + day * DAY,
+  values: orderedValues({ active_import_kwh: day }),
+});
+
+async function daysOf(db: TestDatabase): Promise<number> {
+  const { rows } = await db.pool.query<{ n: number }>(
+    "SELECT count(*)::int AS n FROM pg_inherits WHERE inhparent = 'readings'::regclass",
+  );
+  return rows[0]!.n;
+}
+
+test('writers that need the same new days at once make each once', async () => {
+  const db = await testDatabase();
+  const stores = [1, 2, 3].map((key) => ({ key, store: new PostgresReadings(db.pool, () => T0) }));
+  const days = Array.from({ length: 70 }, (_, i) => i);
+  const results = await Promise.all(
+    stores.map(({ key, store }) => store.append((key === 2 ? days.toReversed() : days).map((day) => onDay(key, day)))),
+  );
+  expect(results.map(({ stored }) => stored)).toEqual([70, 70, 70]);
+  expect(await daysOf(db)).toBe(70);
+  await db.close();
+});
+
+test('days are prepared ahead; a new one waits for no reader, and none waits for it', async () => {
+  const db = await testDatabase();
+  const store = new PostgresReadings(db.pool, () => T0);
+  await store.prepareDays();
+  expect(await daysOf(db)).toBe(3);
+  const reader = await db.pool.connect();
+  await reader.query('BEGIN; SELECT count(*) FROM readings');
+  expect(await store.append([onDay(1, 100)])).toMatchObject({ stored: 1 });
+  // A day is not dropped under a reader, and nobody queues up behind that for long.
+  expect(await store.dropDaysBefore(T0 + DAY)).toBe(0);
+  expect(await store.append([onDay(1, 0)])).toMatchObject({ stored: 1 });
+  await reader.query('COMMIT');
+  reader.release();
+  expect(await store.dropDaysBefore(T0 + DAY)).toBe(1);
+  await db.close();
+});
+
+test('a day that another process has dropped is made again', async () => {
+  const db = await testDatabase();
+  const store = new PostgresReadings(db.pool, () => T0);
+  await store.append([onDay(1, 0)]);
+  await new PostgresReadings(db.pool, () => T0).dropDaysBefore(T0 + DAY);
+  expect(await store.append([onDay(1, 0.5), onDay(1, 1)])).toMatchObject({ stored: 2 });
   await db.close();
 });
