@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { MeterwardenError } from './errors.ts';
 import { parseDurationMs } from './fleet/duration.ts';
-import { type Named, pathOf, pathText, problemOf } from './problems.ts';
+import { type Named, pathOf, pathText, problemOf, worstOf } from './problems.ts';
 
 /** Ten years: no condition and no deadline is longer, and times with it added are still dates. */
 const MAX_DURATION_MS = 3_660 * 86_400_000;
@@ -31,7 +31,7 @@ export function checked<S extends z.ZodType>(
 ): z.output<S> {
   const parsed = schema.safeParse(raw);
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0]!;
+  const issue = worstOf(parsed.error.issues);
   const named = problemOf(issue, raw, schema);
   const problem = named.problem === 'not_an_object' ? 'not_a_mapping' : named.problem;
   throw refused(pathOf(issue, at) || name, { ...named, problem });

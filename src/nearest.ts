@@ -1,9 +1,14 @@
-/** The candidate most like what was written, for "did you mean": Levenshtein distance (1965), case ignored. */
+/**
+ * The candidate most like what was written, for "did you mean": Levenshtein distance (1965), case ignored. Who wrote only the
+ * beginning left out one thing, however long.
+ */
 export function nearest(written: string, candidates: readonly string[]): string {
   let best = candidates[0] ?? '';
   let least = Number.POSITIVE_INFINITY;
   for (const candidate of candidates) {
-    const distance = editDistance(written.toLowerCase(), candidate.toLowerCase());
+    const [asked, known] = [written.toLowerCase(), candidate.toLowerCase()];
+    const edits = editDistance(asked, known);
+    const distance = asked !== '' && known.startsWith(asked) ? Math.min(edits, 1) : edits;
     if (distance < least) [best, least] = [candidate, distance];
   }
   return best;

@@ -27,6 +27,11 @@ const TOO_SMALL: Readonly<Record<string, Problem>> = { string: 'too_short', arra
 /** More candidates would be a page of text; the nearest one is named then. */
 const MAX_NAMED = 12;
 
+/** The one to tell: a key that is misspelt is missing as well, and its name says more. */
+export function worstOf(issues: readonly Issue[]): Issue {
+  return issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0]!;
+}
+
 /** `whole` is what `schema` refused. */
 export function problemOf(issue: Issue, whole: unknown, schema: Schema): Named {
   const given = at(issue.path, whole);

@@ -29,9 +29,14 @@ describe('config/kinds.yaml', () => {
       'kinds.electricity.quantities.voltage_v.units: there is no “units”; the nearest is “unit”, known are obis | unit | min | max',
     ],
     [
+      'a misspelt key, which is missing as well',
+      { [of('voltage_v', 'min')]: undefined, [of('voltage_v', 'minn')]: 0 },
+      'kinds.electricity.quantities.voltage_v.minn: there is no “minn”; the nearest is “min”, known are obis | unit | min | max',
+    ],
+    [
       'an unknown language',
       { [electricity('name', 'zh')]: '电能表' },
-      'kinds.electricity.name.zh: there is no “zh”; the nearest is “en”, known are zh-CN | en',
+      'kinds.electricity.name.zh: there is no “zh”; the nearest is “zh-CN”, known are zh-CN | en',
     ],
     [
       'a quantity nobody knows',

@@ -16,6 +16,15 @@ describe('nearest', () => {
     expect(nearest(written, settings)).toBe(expected);
   });
 
+  it.each([
+    ['zh', ['en', 'zh-CN'], 'zh-CN'],
+    ['heat', ['head', 'heat_kwh'], 'head'],
+    ['volume', ['voltage_v', 'volume_m3'], 'volume_m3'],
+    ['', ['zh-CN', 'en'], 'en'],
+  ])('%s of %j is the beginning of %s, or another is as near', (written, candidates, expected) => {
+    expect(nearest(written, candidates)).toBe(expected);
+  });
+
   it('takes the first of equally near ones, and of none the empty text', () => {
     expect(nearest('cat', ['bat', 'hat'])).toBe('bat');
     expect(nearest('cat', ['hat', 'bat'])).toBe('hat');

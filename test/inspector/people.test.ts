@@ -36,6 +36,11 @@ describe('sessions', () => {
       status: 400,
       body: { code: 'invalid_request', path: 'password', message: '请求有误:必填' },
     });
+    const misspelt = await api.ask('POST', '/api/v1/sessions', { body: { usernam: 'wang', password: 'x' } });
+    expect(misspelt).toMatchObject({
+      status: 400,
+      body: { path: 'usernam', message: expect.stringContaining('“username”') },
+    });
     expect(await api.ask('POST', '/api/v1/sessions')).toMatchObject({ status: 400, body: { code: 'invalid_request' } });
   });
 

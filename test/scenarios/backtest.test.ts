@@ -68,6 +68,8 @@ describe('backtest', () => {
     writeFileSync(kinds, readFileSync(kinds, 'utf8').replace('report_period: 60m', 'report_perid: 60m'));
     const { code, out } = await backtest('configured', { 'instruments.csv': INSTRUMENTS }, '--config', config);
     expect(code).toBe(1);
-    expect(out).toMatch(/^kinds\.water\.report_period: The configuration is not right: required\n$/);
+    expect(out).toMatch(
+      /^kinds\.water\.report_perid: The configuration is not right: there is no “report_perid”; the nearest is “report_period”/,
+    );
   });
 });
