@@ -1,4 +1,5 @@
-/** What keeps the service from starting: addresses, the data folder, the database. */
+/** What keeps the service from starting: addresses, the data folder, the database, Redis. */
+import { REDIS_PROBLEMS } from './redis.ts';
 import type { Text } from './text.ts';
 
 export const START_PROBLEMS = {
@@ -97,4 +98,5 @@ export const START_PROBLEMS = {
     'zh-CN': '{at} 中的密码不是该数据库的密码',
     en: 'the password in {at} is not the one of that database',
   },
+  ...REDIS_PROBLEMS,
 } as const satisfies Record<string, Text>;
