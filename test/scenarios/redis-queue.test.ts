@@ -1,174 +1,231 @@
-/** The steps of tasks woken by BullMQ on Redis, which forgets everything when it is restarted. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync } from 'node:fs';
-import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+/** What Redis can do to the queue of tasks: go away, come back empty, hang, change its mind. The truth stays in PostgreSQL. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { freePort } from '../../simulators/service.ts';
-import { PostgresFindings } from '../../src/store/postgres-findings.ts';
-import { PostgresTaskSteps, REARM_AFTER_MS } from '../../src/store/postgres-task-steps.ts';
-import { TaskQueue } from '../../src/tasks/bullmq.ts';
-import { parseTaskPolicies } from '../../src/tasks/policy.ts';
-import { type City, city, employ, opened, POLICIES, T0, wang } from '../tasks/fixture.ts';
+import { SWEEP_INTERVAL_MS, type TaskQueue } from '../../src/tasks/bullmq.ts';
+import { REPEAT_AFTER_MS } from '../../src/tasks/seldom.ts';
+import { ClusterRedis, REDIS, REQUIRED, RedisServer, SentinelRedis } from '../support/redis.ts';
+import { type City, DAY_MS, employ, city as openCity, T0, wang } from '../tasks/fixture.ts';
+import { POLL, QueueCity } from '../tasks/queue-fixture.ts';
 
-const REQUIRED = process.env.METERWARDEN_REQUIRE_PRODUCTS === '1';
-const BINARY = [...(process.env.PATH ?? '').split(':'), '/usr/bin', '/usr/local/bin']
-  .map((dir) => join(dir, 'redis-server'))
-  .find((file) => existsSync(file));
-/** Redis keeps the machine's time, so these deadlines are ones that a test can await. */
-const QUICK = { accept_within: '2s', remind_before: '1s', done_within: '7d' };
-const SHORT = parseTaskPolicies({ repair: QUICK, 'verify-on-site': QUICK, replace: QUICK, 'spot-check': QUICK });
-const POLL = { timeout: 20_000, interval: 20 };
-/** Of TaskQueue.stop, and some time for the machine. */
+/** Of the whole service; the queue has to leave time for others. */
 const STOP_WITHIN_MS = 9_000;
+const ALL = ['assign', 'escalated', 'raised', 'reminded'];
 
-describe.skipIf(BINARY === undefined && !REQUIRED)('TaskQueue on Redis', () => {
-  let redis: ChildProcess | undefined;
-  let port: number;
+let city: QueueCity;
+
+/** A task that has been assigned; its reminder and its deadline are jobs of Redis, 20 and 24 hours ahead. */
+async function assigned(): Promise<{ queue: TaskQueue; id: string }> {
+  const queue = await city.start();
+  const id = await city.raise();
+  queue.wake();
+  await expect.poll(() => city.happened(id), POLL).toEqual(['assign', 'raised']);
+  await hasJobs(queue);
+  return { queue, id };
+}
+
+async function hasJobs(queue: TaskQueue): Promise<void> {
+  const depths = () => queue.depths().catch(() => undefined);
+  await expect.poll(depths, POLL).toEqual({ waiting: 0, active: 0, delayed: 2, failed: 0 });
+}
+
+async function escalatesOnce(queue: TaskQueue, id: string): Promise<void> {
+  await expect.poll(() => city.happened(id), POLL).toEqual(ALL);
+  await city.isDone(queue);
+  city.nowMs = () => T0 + 2 * DAY_MS;
+  await queue.sweep();
+  expect(await city.happened(id)).toEqual(ALL);
+}
+
+describe.skipIf(REDIS === undefined && !REQUIRED)('the queue of tasks on Redis', () => {
+  let redis: RedisServer;
   let here: City;
-  let queue: TaskQueue;
-  let errors: string[];
-  /** What the test adds to the machine's time. */
-  let aheadMs: number;
-  /** Called when a sweep has found steps to tell the queue of. */
-  let swept: () => void;
-  const nowMs = () => Date.now() + aheadMs;
-
-  async function startRedis(): Promise<void> {
-    const settings = { port, bind: '127.0.0.1', save: '', appendonly: 'no', 'maxmemory-policy': 'noeviction' };
-    const flags = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
-    redis = spawn(BINARY!, flags, { cwd: tmpdir(), stdio: 'ignore' });
-    await expect.poll(answers, POLL).toBe(true);
-  }
-
-  async function killRedis(): Promise<void> {
-    const child = redis;
-    redis = undefined;
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    const ended = once(child, 'exit');
-    child.kill('SIGKILL');
-    await ended;
-  }
-
-  function answers(): Promise<boolean> {
-    return new Promise((done) => {
-      const socket = connect(port, '127.0.0.1', () => socket.write('PING\r\n'));
-      socket.once('data', (chunk) => {
-        socket.destroy();
-        done(chunk.toString().startsWith('+PONG'));
-      });
-      socket.once('error', () => done(false));
-    });
-  }
+  let tests = 0;
 
   beforeAll(async () => {
-    if (BINARY === undefined) throw new Error('no redis-server on PATH');
-    port = await freePort();
+    redis = await RedisServer.start();
+    here = await openCity();
   });
-  afterAll(killRedis);
-
+  afterAll(async () => {
+    await here?.close();
+    await redis?.stop();
+  });
   beforeEach(async () => {
-    await startRedis();
-    here = await city();
-    await employ(here, wang);
-    errors = [];
-    aheadMs = 0;
-    swept = () => {};
+    city = await QueueCity.in(here, `${redis.url}?prefix=test-${++tests}`);
+    await employ(city.here, wang);
   });
   afterEach(async () => {
-    await queue?.stop();
-    await killRedis();
-    await here?.close();
+    redis.resume();
+    await city.close();
+    if (!(await redis.answers())) await redis.run();
   });
 
-  async function startQueue(policies = SHORT): Promise<void> {
-    const steps = new PostgresTaskSteps(here.pool, policies);
-    queue = new TaskQueue({
-      backend: { product: 'redis', url: `redis://127.0.0.1:${port}` },
-      steps: {
-        waiting: async (at, limit) => {
-          const waiting = await steps.waiting(at, limit);
-          if (waiting.length > 0) swept();
-          return waiting;
-        },
-        armed: (armed, at) => steps.armed(armed, at),
-        run: (task, step, at) => steps.run(task, step, at),
-      },
-      nowMs,
-      onError: (error) => errors.push(String(error)),
-    });
-    await queue.start();
-  }
-
-  async function raise(policies = SHORT): Promise<string> {
-    const findings = new PostgresFindings({ ...here.options, policies });
-    await findings.record([opened('silent', 3, T0)], new Date(nowMs()));
-    return (await here.tasks.list({ limit: 1 })).rows[0]!.id;
-  }
-
-  async function happened(id: string): Promise<string[]> {
-    return (await here.tasks.get(id)).history.map(({ action }) => action);
-  }
-
-  it('assigns a task, reminds, and escalates it once when nobody accepts it', async () => {
-    await startQueue();
-    const id = await raise();
-    queue.wake();
-    await expect.poll(() => happened(id), POLL).toEqual(['raised', 'assign', 'reminded', 'escalated']);
-    const { escalatedAt, createdAt } = await here.tasks.get(id);
-    expect(escalatedAt!.getTime()).toBeGreaterThanOrEqual(createdAt.getTime() + 2_000);
-    await expect.poll(() => queue.depths(), POLL).toEqual({ waiting: 0, active: 0, delayed: 0, failed: 0 });
-    aheadMs = 2 * REARM_AFTER_MS;
+  it('is told of every step again when Redis was killed and has come back empty', async () => {
+    const { queue, id } = await assigned();
+    await redis.kill();
+    await redis.run();
+    // No time has passed for the steps: nothing but the loss itself can have brought the jobs back.
+    await hasJobs(queue);
+    expect(city.disarmed).toBe(2); // the first time was the first start ever
+    expect(await city.happened(id)).toEqual(['assign', 'raised']);
     expect(await queue.sweep()).toBe(0);
-    expect(await happened(id)).toEqual(['raised', 'assign', 'reminded', 'escalated']);
-    expect(errors).toEqual([]);
   });
 
-  it('does not escalate what is accepted in time', async () => {
-    await startQueue();
-    const id = await raise();
-    queue.wake();
-    await expect.poll(() => happened(id), POLL).toContain('assign');
-    await here.tasks.act(id, 'accept', wang, {}, new Date(nowMs()));
-    // Both moments pass, and both steps are done with nothing to do.
-    const open = () => here.sql('SELECT step FROM task_steps WHERE done_at IS NULL');
-    await expect.poll(open, POLL).toEqual([]);
-    expect(await happened(id)).toEqual(['raised', 'assign', 'accept']);
-    expect((await here.tasks.get(id)).escalatedAt).toBeNull();
+  it('carries out at once, and once, what became due while Redis was away', async () => {
+    const { queue, id } = await assigned();
+    await redis.kill();
+    city.nowMs = () => T0 + DAY_MS;
+    await redis.run();
+    await escalatesOnce(queue, id);
+    expect((await city.here.tasks.get(id)).escalatedAt).toEqual(new Date(T0 + DAY_MS));
   });
 
-  it('loses no deadline when Redis is killed and comes back empty', async () => {
-    await startQueue(POLICIES);
-    const id = await raise(POLICIES);
-    queue.wake();
-    await expect.poll(() => happened(id), POLL).toEqual(['raised', 'assign']);
-    await expect.poll(async () => (await queue.depths()).delayed, POLL).toBe(2);
-    await killRedis();
-    await startRedis();
-    await expect.poll(async () => (await queue.depths()).delayed, POLL).toBe(0);
-
-    aheadMs = 25 * 3_600_000;
-    await expect
-      .poll(async () => (await happened(id)).toSorted(), POLL)
-      .toEqual(['assign', 'escalated', 'raised', 'reminded']);
-    await expect.poll(() => queue.depths(), POLL).toEqual({ waiting: 0, active: 0, delayed: 0, failed: 0 });
-    aheadMs += 2 * REARM_AFTER_MS;
-    await queue.sweep();
-    expect((await happened(id)).filter((action) => action === 'escalated')).toHaveLength(1);
+  it('does so with two services, and once', async () => {
+    const { queue, id } = await assigned();
+    await city.start();
+    await redis.kill();
+    city.nowMs = () => T0 + DAY_MS;
+    await redis.run();
+    await escalatesOnce(queue, id);
+    expect(city.results.filter(({ outcome }) => outcome === 'escalated')).toHaveLength(1);
   });
 
-  it('stops although Redis is gone', async () => {
-    await startQueue();
-    await killRedis();
-    await raise();
-    const { promise, resolve } = Promise.withResolvers<void>();
-    swept = resolve;
-    queue.wake();
-    await promise; // from here on the queue waits for Redis
+  it('notices jobs that vanish without a lost connection by the next interval', async () => {
+    const { queue, id } = await assigned();
+    await redis.call('FLUSHALL');
+    const again = () => queue.depths().then(({ delayed }) => delayed);
+    await expect.poll(again, { ...POLL, timeout: SWEEP_INTERVAL_MS + 5_000 }).toBe(2);
+    await redis.call('FLUSHALL');
+    city.nowMs = () => T0 + DAY_MS;
+    await escalatesOnce(queue, id);
+  });
+
+  it('tells a Redis that has lost nothing nothing twice, whoever starts', async () => {
+    const { queue } = await assigned();
+    await queue.stop();
+    const next = await city.start();
+    expect(await next.sweep()).toBe(0);
+    await hasJobs(next);
+    expect(city.disarmed).toBe(1);
+  });
+
+  it('logs no flood while Redis is away, and says every minute that it still is', async () => {
+    const { queue, id } = await assigned();
+    await redis.kill();
+    await expect.poll(() => city.errors.length, POLL).toBeGreaterThan(0);
+    for (let i = 0; i < 20; i++) await queue.sweep().catch(() => {});
+    await expect(queue.depths()).rejects.toThrow();
+    const first = new Set(city.errors);
+    expect(first.size).toBeLessThan(6);
+    expect(city.errors).toHaveLength(first.size);
+    city.nowMs = () => T0 + REPEAT_AFTER_MS;
+    await expect.poll(() => city.errors.length, POLL).toBeGreaterThan(first.size);
+
+    city.nowMs = () => T0 + DAY_MS;
+    await redis.run();
+    await escalatesOnce(queue, id);
+  });
+
+  it('tells when Redis begins to throw data away', async () => {
+    await assigned();
+    await redis.call('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru');
+    await expect.poll(() => city.errors, POLL).toEqual(['MeterwardenError: unusable_setting at REDIS_URL']);
+    await redis.call('CONFIG', 'SET', 'maxmemory-policy', 'noeviction');
+  });
+
+  it.each([
+    ['gone', () => redis.kill()],
+    ['silent', () => redis.pause()],
+  ])('stops in time although Redis is %s', async (_, fail) => {
+    const { queue } = await assigned();
+    await fail();
+    await city.raise(4);
+    void queue.sweep().catch(() => {});
     const startedMs = performance.now();
     await queue.stop();
     expect(performance.now() - startedMs).toBeLessThan(STOP_WITHIN_MS);
+  });
+
+  it('works on when Redis was silent for longer than its connections bear', async () => {
+    const { queue } = await assigned();
+    redis.pause();
+    await expect.poll(() => city.errors.join(), POLL).toContain('Socket timeout');
+    redis.resume();
+    const next = await city.raise(4);
+    await expect.poll(() => city.happened(next), POLL).toEqual(['assign', 'raised']);
+    expect((await queue.depths()).delayed).toBe(4);
+    expect(city.disarmed).toBe(1);
+  });
+
+  it('lets a running step end before it stops, though Redis is gone', async () => {
+    let begun = () => {};
+    let end = () => {};
+    const running = new Promise<void>((resolve) => {
+      begun = resolve;
+    });
+    const released = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    const queue = await city.start((steps) => ({
+      waiting: (...args) => steps.waiting(...args),
+      armed: (...args) => steps.armed(...args),
+      run: async (...args) => {
+        begun();
+        await released;
+        return await steps.run(...args);
+      },
+    }));
+    const id = await city.raise();
+    queue.wake();
+    await running;
+    await redis.kill();
+    const stopped = queue.stop();
+    end();
+    await stopped;
+    expect(await city.happened(id)).toEqual(['assign', 'raised']);
+  });
+});
+
+describe.skipIf(REDIS === undefined && !REQUIRED)('the queue of tasks through a failover', () => {
+  afterEach(() => city.close());
+
+  it('goes on at the new master that the Sentinel has made, and escalates once', async () => {
+    const servers = await SentinelRedis.start();
+    try {
+      city = await QueueCity.open(servers.url);
+      await employ(city.here, wang);
+      const { queue, id } = await assigned();
+      const old = await servers.master();
+      await old.kill();
+      const late = await city.raise(4);
+      await expect.poll(async () => (await servers.master()).port !== old.port, POLL).toBe(true);
+      await expect.poll(() => city.happened(late), POLL).toEqual(['assign', 'raised']);
+      // Whatever the last writes were that the replica has not seen: all steps have been told again.
+      expect(city.disarmed).toBe(2);
+      city.nowMs = () => T0 + DAY_MS;
+      await (await servers.master()).call('FLUSHALL');
+      await escalatesOnce(queue, id);
+    } finally {
+      await servers.stop();
+    }
+  });
+
+  it('goes on when the node of a Cluster that has the queue comes back empty', async () => {
+    const cluster = await ClusterRedis.start();
+    try {
+      city = await QueueCity.open(cluster.url);
+      await employ(city.here, wang);
+      const { queue, id } = await assigned();
+      const node = await cluster.nodeOf('{meterwarden}:known');
+      await node.kill();
+      await node.run();
+      await cluster.ready();
+      await hasJobs(queue);
+      expect(city.disarmed).toBe(2);
+      await node.kill();
+      city.nowMs = () => T0 + DAY_MS;
+      await node.run();
+      await escalatesOnce(queue, id);
+    } finally {
+      await cluster.stop();
+    }
   });
 });
