@@ -1,80 +1,25 @@
 /** The service on a PostgreSQL that somebody else runs: not ours, not as a superuser, and not in UTC. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import mqtt from 'mqtt';
-import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { freePort, Service } from '../../simulators/service.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Service } from '../../simulators/service.ts';
+import { OperatorPostgres, POSTGRES_BIN } from '../support/operator-postgres.ts';
 
-const MIN_VERSION = 15;
 const REQUIRED = process.env.METERWARDEN_REQUIRE_PRODUCTS === '1';
 const MINUTE_MS = 60_000;
 const SECRET = 'a gateway secret';
 const PASSWORD = 'correct horse';
 const POLL = { timeout: 15_000, interval: 50 };
-const BIN = newest();
 
-/** The folder of the newest server on this machine; the embedded one is on no path. */
-function newest(): string | undefined {
-  const debian = '/usr/lib/postgresql';
-  const installed = existsSync(debian) ? readdirSync(debian).map((version) => join(debian, version, 'bin')) : [];
-  const found = [...(process.env.PATH ?? '').split(':'), ...installed].flatMap((dir) => {
-    if (!existsSync(join(dir, 'postgres')) || !existsSync(join(dir, 'initdb'))) return [];
-    const version = / (\d+)/.exec(execFileSync(join(dir, 'postgres'), ['--version'], { encoding: 'utf8' }))?.[1];
-    return Number(version) >= MIN_VERSION ? [{ dir, version: Number(version) }] : [];
-  });
-  return found.toSorted((a, b) => b.version - a.version)[0]?.dir;
-}
-
-/** PostgreSQL refuses to run as root. */
-function owner(): { uid?: number; gid?: number } {
-  if (process.getuid?.() !== 0) return {};
-  const id = (flag: string) => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }));
-  return { uid: id('-u'), gid: id('-g') };
-}
-
-describe.skipIf(BIN === undefined && !REQUIRED)('a PostgreSQL of the operator', () => {
-  let dir: string;
-  let server: ChildProcess | undefined;
-  let log = '';
+describe.skipIf(POSTGRES_BIN === undefined && !REQUIRED)('a PostgreSQL of the operator', () => {
+  let postgres: OperatorPostgres | undefined;
   let service: Service | undefined;
   let startMs: number;
 
   beforeAll(async () => {
-    if (BIN === undefined) throw new Error(`no PostgreSQL ${MIN_VERSION} or newer on PATH or in /usr/lib/postgresql`);
-    dir = mkdtempSync(join(tmpdir(), 'meterwarden-external-'));
-    chmodSync(dir, 0o755);
-    const data = join(dir, 'data');
-    mkdirSync(data, { mode: 0o700 });
-    const user = owner();
-    if (user.uid !== undefined) chownSync(data, user.uid, user.gid!);
-    const run = { ...user, cwd: '/', stdio: 'pipe' as const };
-    execFileSync(join(BIN, 'initdb'), ['-D', data, '-U', 'root', '-A', 'trust', '-E', 'UTF8', '--locale=C', '-N'], run);
-    const port = await freePort();
-    const settings = {
-      listen_addresses: '127.0.0.1',
-      port,
-      unix_socket_directories: '',
-      timezone: 'Asia/Shanghai',
-      fsync: 'off',
-    };
-    const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-    server = spawn(join(BIN, 'postgres'), ['-D', data, ...flags], {
-      ...user,
-      cwd: '/',
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    server.stderr!.on('data', (chunk: Buffer) => {
-      log = (log + chunk.toString('utf8')).slice(-10_000);
-    });
-    const root = `postgres://root@127.0.0.1:${port}/postgres`;
-    await vi.waitFor(async () => expect(await answers(root), log).toBe(true), POLL);
-    await query(root, `CREATE ROLE warden LOGIN PASSWORD 'p w/d'`);
-    await query(root, 'CREATE DATABASE readings OWNER warden');
-    const url = `postgres://warden:${encodeURIComponent('p w/d')}@127.0.0.1:${port}/readings`;
+    postgres = await OperatorPostgres.start({ timezone: 'Asia/Shanghai' });
+    const url = await postgres.createDatabase('readings', 'warden', 'p w/d');
     service = await Service.create({ DATABASE_URL: url });
     await service.start();
     await service.signIn();
@@ -83,12 +28,7 @@ describe.skipIf(BIN === undefined && !REQUIRED)('a PostgreSQL of the operator', 
 
   afterAll(async () => {
     await service?.remove();
-    if (server && server.exitCode === null) {
-      const ended = once(server, 'exit');
-      server.kill('SIGINT');
-      await ended;
-    }
-    if (dir) rmSync(dir, { recursive: true, force: true });
+    await postgres?.stop();
   });
 
   it('keeps ledger, readings, findings and tasks, and still has them after a restart of the service', async () => {
@@ -152,21 +92,3 @@ describe.skipIf(BIN === undefined && !REQUIRED)('a PostgreSQL of the operator', 
     };
   }
 });
-
-async function query(url: string, sql: string): Promise<void> {
-  const client = new pg.Client({ connectionString: url });
-  client.on('error', () => {});
-  await client.connect();
-  try {
-    await client.query(sql);
-  } finally {
-    await client.end();
-  }
-}
-
-async function answers(url: string): Promise<boolean> {
-  return await query(url, 'SELECT 1').then(
-    () => true,
-    () => false,
-  );
-}
