@@ -11,6 +11,8 @@ export interface TlsConnectionsParts {
   /** `client`: whom the certificate names; undefined = none was shown. */
   readonly onSecured: (socket: TLSSocket, client: string | undefined) => void;
   readonly onRefused: (address: string, reason: string) => void;
+  /** Left out except in tests. */
+  readonly handshakeTimeoutMs?: number;
 }
 
 /** From the connection to the end of the handshake, however busy the client seems. */
@@ -24,7 +26,7 @@ export class TlsConnections {
     this.#parts = parts;
     this.#server = createServer({
       ...parts.context,
-      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+      handshakeTimeout: parts.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS,
       requestCert: parts.clientAuth !== 'none',
       rejectUnauthorized: false, // Node would close the connection without a reason; `#secured` does it with one
     });
