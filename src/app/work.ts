@@ -1,5 +1,6 @@
 /** What has to be done whether or not somebody asks: tasks are dispatched and escalate, old readings leave. */
 import { dropOldRejections } from '../store/postgres-rejections.ts';
+import { disarmSteps } from '../store/postgres-task-arming.ts';
 import { PostgresTaskChanges } from '../store/postgres-task-changes.ts';
 import { PostgresTaskSteps } from '../store/postgres-task-steps.ts';
 import { TaskQueue } from '../tasks/bullmq.ts';
@@ -24,7 +25,10 @@ export async function startWork(foundation: Foundation): Promise<void> {
     onStop,
   );
   const queue = new TaskQueue({
-    backend: { product: 'postgres', url: databaseUrl },
+    backend:
+      settings.redisUrl === undefined
+        ? { product: 'postgres', url: databaseUrl }
+        : { product: 'redis', url: settings.redisUrl, disarm: () => disarmSteps(pool) },
     steps: new PostgresTaskSteps(pool, domain.tasks),
     nowMs,
     onError: (error) => onError('queue', error),
