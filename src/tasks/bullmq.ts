@@ -54,6 +54,8 @@ const STEPS_PER_SWEEP = 500;
 /** Steps are written one at a time anyway: while one is, the next is fetched. */
 const CONCURRENCY = 2;
 const CONNECTIONS = 3;
+/** A database that is silent so long is given up: the next query has another connection. */
+const ANSWER_TIMEOUT_MS = 10_000;
 const JOB_ATTEMPTS = 3;
 const JOB_BACKOFF_MS = 1_000;
 /** After a lost connection; the default of 15 s would leave a raised task unassigned for longer than people wait. */
@@ -259,7 +261,15 @@ function job({ task, step, runAt }: WaitingStep, at: Date): { name: string; data
 }
 
 function postgresConnection(url: string) {
-  return { connectionString: url, schema: SCHEMA, max: CONNECTIONS, application_name: 'meterwarden queue' };
+  return {
+    connectionString: url,
+    schema: SCHEMA,
+    max: CONNECTIONS,
+    application_name: 'meterwarden queue',
+    connectionTimeoutMillis: ANSWER_TIMEOUT_MS,
+    query_timeout: ANSWER_TIMEOUT_MS,
+    keepAlive: true,
+  };
 }
 
 /** Waits for all of these, but not longer: a server that does not answer must not keep the process from ending. */
