@@ -22,7 +22,9 @@ async function refused(url: string, params: Record<string, unknown>): Promise<vo
   for (const language of ['zh-CN', 'en'] as const) {
     const sentence = sayError(error, language);
     expect(sentence).not.toMatch(/secret|[{}…]|redis_/);
-    expect(sentence).toContain(String(error.params[/host|name/.test(String(error.params.problem)) ? 'host' : 'address']));
+    expect(sentence).toContain(
+      String(error.params[/host|name/.test(String(error.params.problem)) ? 'host' : 'address']),
+    );
   }
 }
 
