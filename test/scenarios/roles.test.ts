@@ -6,9 +6,9 @@
 import { afterEach, expect, test } from 'vitest';
 import { fleetOptions, simulateFleet } from '../../simulators/fleet.ts';
 import { readLondonProfiles } from '../../simulators/london.ts';
-import { generatedSource, publish, type Source } from '../../simulators/publish-mqtt.ts';
+import { publish } from '../../simulators/publish-mqtt.ts';
 import { type Role, Service } from '../../simulators/service.ts';
-import { expectFindings, expectReadingsOnce, expectTasksOnce, quickConfig } from '../support/journey.ts';
+import { expectFindings, expectReadingsOnce, expectTasksOnce, halfOf, quickConfig } from '../support/journey.ts';
 import { type TestDatabase, testDatabase } from '../support/postgres.ts';
 
 const PERIOD_MS = 15 * 60_000;
@@ -52,21 +52,6 @@ test('killed in the middle, they find what one undisturbed process finds', { tim
   await api.provision(fleet.instruments, SECRET);
   await expect.poll(() => isOwner(workA!) !== isOwner(workB!), { timeout: 10_000 }).toBe(true);
 
-  const gateways = [...new Set(fleet.instruments.map(({ gateway }) => gateway))];
-  const half = (which: number): Source => {
-    const source = generatedSource(fleet);
-    const ours = new Set(
-      fleet.instruments.filter(({ gateway }) => gateways.indexOf(gateway) % 2 === which).map(({ id }) => id),
-    );
-    return {
-      ...source,
-      instruments: source.instruments.filter(({ id }) => ours.has(id)),
-      history: async function* () {
-        for await (const step of source.history())
-          yield { ...step, rows: step.rows.filter(({ instrument }) => ours.has(instrument)) };
-      },
-    };
-  };
   const total = fleet.instruments.length * fleet.stepCount;
   let killing: Promise<void>[] = [];
   const killed = new Set<Service>();
@@ -75,8 +60,8 @@ test('killed in the middle, they find what one undisturbed process finds', { tim
     await service.kill();
     if (again) await service.start();
   };
-  const run = (which: number, through: Service, killAt: number, victim: () => Service, again: boolean) =>
-    publish(half(which), {
+  const run = (which: 0 | 1, through: Service, killAt: number, victim: () => Service, again: boolean) =>
+    publish(halfOf(fleet, which), {
       url: through.mqttUrl,
       secret: SECRET,
       window: 4,

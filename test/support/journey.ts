@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { expect } from 'vitest';
 import type { Fleet } from '../../simulators/fleet.ts';
+import { generatedSource, type Source } from '../../simulators/publish-mqtt.ts';
 import type { Service } from '../../simulators/service.ts';
 import { loadDomain } from '../../src/config.ts';
 import type { Instrument } from '../../src/fleet/instrument.ts';
@@ -12,6 +13,23 @@ import { backtest } from '../../src/rules/backtest.ts';
 
 /** Undisturbed these settle within a minute; here nobody needs a minute to reconnect. */
 const QUICK = { settle: '2s', startup_grace: '4s' };
+
+/** What every second gateway of the fleet sends, beginning with the first or the second. */
+export function halfOf(fleet: Fleet, which: 0 | 1): Source {
+  const source = generatedSource(fleet);
+  const gateways = [...new Set(fleet.instruments.map(({ gateway }) => gateway))];
+  const ours = new Set(
+    fleet.instruments.filter(({ gateway }) => gateways.indexOf(gateway) % 2 === which).map(({ id }) => id),
+  );
+  return {
+    ...source,
+    instruments: source.instruments.filter(({ id }) => ours.has(id)),
+    history: async function* () {
+      for await (const step of source.history())
+        yield { ...step, rows: step.rows.filter(({ instrument }) => ours.has(instrument)) };
+    },
+  };
+}
 
 /** Every reading that was sent is there once. */
 export async function expectReadingsOnce(service: Service, fleet: Fleet): Promise<void> {
@@ -41,7 +59,12 @@ interface FindingRecord {
 }
 
 /** The findings are those of an undisturbed run of the same rules over what the fleet sends. */
-export async function expectFindings(service: Service, fleet: Fleet, configDir: string): Promise<void> {
+export async function expectFindings(
+  service: Service,
+  fleet: Fleet,
+  configDir: string,
+  timeoutMs = 30_000,
+): Promise<void> {
   const { rules, kinds } = loadDomain(configDir);
   const instruments = fleet.instruments.map((one, i): Instrument => ({ ...one, key: i + 1, state: 'in-service' }));
   const keyOf = new Map(instruments.map(({ id, key }) => [id, key]));
@@ -63,7 +86,7 @@ export async function expectFindings(service: Service, fleet: Fleet, configDir: 
           )
           .sort();
       },
-      { timeout: 30_000, interval: 500 },
+      { timeout: timeoutMs, interval: 500 },
     )
     .toEqual(expected);
 }
@@ -84,12 +107,12 @@ export async function expectTasksOnce(service: Service): Promise<void> {
 }
 
 /** The shipped configuration, except that nobody waits a minute for what takes seconds here. */
-export function quickConfig(): string {
+export function quickConfig(settle = QUICK.settle): string {
   const dir = mkdtempSync(join(tmpdir(), 'meterwarden-config-'));
   cpSync(resolve(import.meta.dirname, '../../config'), dir, { recursive: true });
   const file = join(dir, 'rules.yaml');
   let rules = readFileSync(file, 'utf8');
-  for (const [name, value] of Object.entries(QUICK))
+  for (const [name, value] of Object.entries({ ...QUICK, settle }))
     rules = rules.replace(new RegExp(`(\\n  ${name}: )\\S+`), `$1${value}`);
   writeFileSync(file, rules);
   return dir;
