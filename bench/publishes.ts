@@ -27,14 +27,15 @@ export interface Template {
 /** One publish per instrument (`single`), or one publish with a reading of every instrument (`gateway`). */
 export function encodeTemplates(shape: Shape, instruments: string[]): Template[] {
   if (shape === 'gateway') return [encodeTemplate(instruments)];
-  const templates = instruments.map((id) => encodeTemplate([id]));
+  // Whatever the shape, an instrument's registers go on where they were.
+  const templates = instruments.map((id, index) => encodeTemplate([id], index));
   if (new Set(templates.map((t) => t.bytes.length)).size > 1)
     throw new Error('instrument ids differ in length, publishes cannot share slots');
   return templates;
 }
 
-function encodeTemplate(instruments: string[]): Template {
-  const payload = Buffer.from(`{${instruments.map(encodeInstrument).join(',')}}`);
+function encodeTemplate(instruments: string[], firstIndex = 0): Template {
+  const payload = Buffer.from(`{${instruments.map((id, i) => encodeInstrument(id, firstIndex + i)).join(',')}}`);
   const bytes = mqttPacket.generate({
     cmd: 'publish',
     topic: GATEWAY_TOPIC,

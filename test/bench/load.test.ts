@@ -89,7 +89,9 @@ test('every publish carries new readings, in order, each from its own connection
   expect(broker.published).toHaveLength(300 + single.acknowledged);
   const first = broker.published.filter(({ instrument }) => instrument === 'a-1');
   expect(first).toHaveLength(single.steps[0]!);
+  // An instrument's registers go on from one shape of load to the next: a jump would be a finding.
   expectNewAndInOrder(broker.published.filter(({ instrument }) => instrument.endsWith('-1')));
+  expectNewAndInOrder(broker.published.filter(({ instrument }) => instrument.endsWith('-3')));
 });
 
 test('a schedule does not wait for answers: a stall counts for everything that was due meanwhile', async () => {
