@@ -17,7 +17,7 @@ function newest(): string | undefined {
   const debian = '/usr/lib/postgresql';
   const installed = existsSync(debian) ? readdirSync(debian).map((version) => join(debian, version, 'bin')) : [];
   const found = [...(process.env.PATH ?? '').split(':'), ...installed].flatMap((dir) => {
-    if (!existsSync(join(dir, 'postgres')) || !existsSync(join(dir, 'initdb'))) return [];
+    if (!['postgres', 'initdb', 'pg_dump', 'pg_restore'].every((name) => existsSync(join(dir, name)))) return [];
     const version = / (\d+)/.exec(execFileSync(join(dir, 'postgres'), ['--version'], { encoding: 'utf8' }))?.[1];
     return Number(version) >= MIN_VERSION ? [{ dir, version: Number(version) }] : [];
   });
