@@ -10,7 +10,7 @@ import { parseKinds } from './kinds.ts';
 import { nearest } from './nearest.ts';
 import { parseRules, type RuleSet } from './rules/ruleset.ts';
 import { parseTaskPolicies, type TaskPolicies } from './tasks/policy.ts';
-import { REDIS_URL_EXPECTED } from './tasks/redis-url.ts';
+import { parseRedisUrl, REDIS_URL_EXPECTED } from './tasks/redis-url.ts';
 import { LANGUAGES, type Language, pickLanguage } from './texts/text.ts';
 import type { TLS_PROBLEMS } from './texts/tls.ts';
 
@@ -94,7 +94,11 @@ export const SETTINGS = {
     parse: (text: string) => (/^postgres(ql)?:\/\/./.test(text) && URL.canParse(text) ? text : undefined),
   },
   MQTT_URL: optional('mqtt://host:1883 | mqtts://host:8883 | ws://… | wss://…', /^(mqtts?|wss?):\/\/[^/\s]+/),
-  REDIS_URL: optional(REDIS_URL_EXPECTED, /^rediss?(\+[a-z]+)?:\/\/\S+$/),
+  REDIS_URL: {
+    fallback: undefined as string | undefined,
+    expected: REDIS_URL_EXPECTED,
+    parse: (text: string) => (/^rediss?(\+[a-z]+)?:\/\/\S+$/.test(text) && parseRedisUrl(text) ? text : undefined),
+  },
   INFLUX_URL: optional('http://host:8086', /^https?:\/\/[^/\s]+/),
   INFLUX_TOKEN: optional('…', /\S/),
   INFLUX_ORG: { fallback: 'meterwarden', expected: 'meterwarden', parse: (text: string) => text || undefined },
