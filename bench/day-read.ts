@@ -2,10 +2,10 @@
 import { createHistogram } from 'node:perf_hooks';
 import { instrumentId } from './fleet.ts';
 import { historyStartMs, type IngestSettings, withLoadedPipeline } from './ingest.ts';
-import { request } from './pipelines/meterwarden.ts';
 import type { Pipeline, RunningPipeline } from './pipelines/pipeline.ts';
 import type { BenchPostgres } from './postgres.ts';
 import { STEP_MS } from './publishes.ts';
+import { request } from './service.ts';
 
 export interface DayRead {
   storedReadings: number;

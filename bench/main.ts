@@ -1,17 +1,20 @@
 /** `npm run bench`: the service's speed as ratios to what else runs on the same machine in the same minutes. */
 import { writeFile } from 'node:fs/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { type BurstOptions, burst } from './burst/command.ts';
+import { type CostOptions, cost } from './cost/command.ts';
 import { type DayRead, measureDayRead } from './day-read.ts';
 import { type IngestSettings, measureIngest } from './ingest.ts';
 import { describeMachine } from './machine.ts';
 import { bareAedes } from './pipelines/bare-aedes.ts';
-import { isServiceThere, meterwarden } from './pipelines/meterwarden.ts';
+import { meterwarden } from './pipelines/meterwarden.ts';
 import type { Pipeline } from './pipelines/pipeline.ts';
 import { plainInsert } from './pipelines/plain-insert.ts';
 import { type BenchPostgres, startPostgres } from './postgres.ts';
 import type { Shape } from './publishes.ts';
 import { renderReport } from './report.ts';
 import { measureRulesMemory, type RulesMemory } from './rules-memory.ts';
+import { isServiceThere } from './service.ts';
 import { measureStack, type StackResult } from './stack.ts';
 import { whyNoStack } from './stack-processes.ts';
 import { judge, summarize } from './summary.ts';
@@ -42,6 +45,8 @@ function positive(text: string): number {
   if (!(value > 0)) throw new InvalidArgumentError('a number above 0 is needed');
   return value;
 }
+
+const positives = (text: string) => text.split(',').map(positive);
 
 function whole(text: string): number {
   const value = Number(text);
@@ -146,5 +151,27 @@ program
   .option('--with-stack', 'also measure Mosquitto → Node-RED → InfluxDB', false)
   .option('--json <file>', 'everything measured, as JSON')
   .action(ingest);
+program
+  .command('cost')
+  .description('processor time, bytes and memory per reading, instrument and connection, at moderate rates')
+  .option('--seconds <s>', 'seconds at each rate', positive, 15)
+  .option('--instruments <n>', 'instruments in the large ledger', positive, 200_000)
+  .option('--from <file>', 'render what was measured before, instead of measuring')
+  .option('--json <file>', 'everything measured, as JSON')
+  .option('--doc <file>', 'the page whose marked parts are renewed')
+  .action((options: CostOptions) => cost(options, progress));
+program
+  .command('burst')
+  .description('the quarter-hour burst of a fleet, predicted from what bench cost measured')
+  .option('--instruments <n>', 'instruments that report once', positive, 1_000_000)
+  .option('--window <seconds>', 'lists of: time within which they do', positives, [10, 60, 300])
+  .option('--workers <n>', 'ingest processes', positives, [1, 2, 4])
+  .option('--postgres-cores <n>', 'cores of the PostgreSQL behind them', positive, 4)
+  .option('--per-message <n>', 'readings in a message', positive, 100)
+  .option('--costs <file>', 'what bench cost wrote', 'docs/scale-cost.json')
+  .option('--measure', 'also send bursts to the real service, and predict them', false)
+  .option('--json <file>', 'the real bursts with their predictions, as JSON')
+  .option('--doc <file>', 'the page whose marked parts are renewed')
+  .action((options: BurstOptions) => burst(options, progress));
 
 await program.parseAsync();

@@ -10,6 +10,8 @@ const SETTINGS = { fsync: 'on', synchronous_commit: 'on', max_wal_size: '8GB', c
 
 export interface BenchPostgres {
   version: string;
+  /** Process id of the server, whose children do its work. */
+  postmaster: number;
   /** Replaces the database of that name by an empty one and gives its address. */
   freshDatabase(name: string): Promise<string>;
   dropDatabase(name: string): Promise<void>;
@@ -24,9 +26,12 @@ export async function startPostgres(): Promise<BenchPostgres> {
   const server = await startEmbeddedPostgres({ dataDir, settings: SETTINGS, onLog: () => {} });
   const admin = (sql: string) => queryOnce(server.url, sql);
   const drop = (name: string) => admin(`DROP DATABASE IF EXISTS ${pg.escapeIdentifier(name)} WITH (FORCE)`);
-  const [row] = await admin('SHOW server_version');
+  const [row] = await admin(
+    `SELECT current_setting('server_version') AS version, split_part(pg_read_file('postmaster.pid'), E'\\n', 1) AS pid`,
+  );
   return {
-    version: String(row?.server_version),
+    version: String(row?.version),
+    postmaster: Number(row?.pid),
     async freshDatabase(name) {
       await drop(name);
       await admin(`CREATE DATABASE ${pg.escapeIdentifier(name)}`);

@@ -1,6 +1,7 @@
 /** The run as one page of markdown. */
 import type { DayRead } from './day-read.ts';
 import { type Machine, machineLine } from './machine.ts';
+import { count, table } from './markdown.ts';
 import type { StackResult } from './stack.ts';
 import type { Row, Target } from './summary.ts';
 
@@ -18,10 +19,6 @@ export interface Report {
 const GENERATOR_LIMIT = 0.9;
 const SHAPE_TITLES = { single: '1 reading', gateway: '100 readings' };
 
-const count = (value: number) =>
-  Math.round(value)
-    .toString()
-    .replace(/\B(?=(\d{3})+$)/g, ' ');
 const times = (ratio: number | undefined) => (ratio === undefined ? '' : `${ratio.toFixed(2)} ×`);
 const ms = (value: number) => `${value.toFixed(1)} ms`;
 
@@ -94,8 +91,4 @@ function targetTable(targets: Target[]): string {
     ['target', 'limit', 'measured', ''],
     targets.map((target) => [target.what, target.limit, target.measured, verdict(target)]),
   );
-}
-
-function table(head: string[], rows: string[][]): string {
-  return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 }

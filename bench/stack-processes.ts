@@ -9,8 +9,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Credentials } from './fleet.ts';
 import { gatewayCredentials } from './fleet.ts';
-import { freePort, request } from './pipelines/meterwarden.ts';
 import { stopChild } from './process.ts';
+import { freePort, request } from './service.ts';
 import { nodeRedFlow } from './stack-flow.ts';
 
 const NODE_RED = 'node-red@5.0.7';

@@ -1,118 +1,25 @@
 /** The service itself, as users start it, with every instrument in its ledger and every gateway's secret set. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { type AddressInfo, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { type BenchFleet, gatewayCredentials, instrumentsCsv } from '../fleet.ts';
-import { stopChild } from '../process.ts';
+import { gatewayCredentials } from '../fleet.ts';
+import { provision, request, startService } from '../service.ts';
 import type { Pipeline } from './pipeline.ts';
 
-const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url));
-const ENTRY = join(REPOSITORY, 'src', 'main.ts');
-const ADMIN_PASSWORD = 'bench-admin-password';
-const READY_TIMEOUT_MS = 60_000;
-const READY_POLL_MS = 100;
-/** Requests at once: a few keep both cores busy. */
-const SECRETS_AT_ONCE = 8;
-const LOG_LINES_KEPT = 40;
 const PAGE_LIMIT = 1000;
-
-export const isServiceThere = () => existsSync(ENTRY);
 
 export const meterwarden: Pipeline = {
   name: 'ours',
   title: 'meterwarden',
   async start({ databaseUrl, fleet }) {
-    const dataDir = await mkdtemp(join(tmpdir(), 'meterwarden-bench-data-'));
-    const [httpPort, mqttPort] = [await freePort(), await freePort()];
-    const service = spawn(process.execPath, [ENTRY, 'serve'], {
-      cwd: REPOSITORY,
-      env: {
-        ...process.env,
-        HTTP_PORT: String(httpPort),
-        MQTT_PORT: String(mqttPort),
-        DATABASE_URL: databaseUrl,
-        METERWARDEN_DATA: dataDir,
-        ADMIN_PASSWORD,
-      },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    const log = keepLog(service);
-    const stop = async () => {
-      await stopChild(service);
-      await rm(dataDir, { recursive: true, force: true });
-    };
-    const url = `http://127.0.0.1:${httpPort}`;
+    const { pid, url, token, mqttPort, stop } = await startService(databaseUrl);
     try {
-      await untilReady(service, url);
-      const token = await logIn(url);
-      await provision(url, token, fleet);
-      const storedReadings = (instrument: string) => countReadings(url, token, instrument);
-      return { mqttPort, credentials: gatewayCredentials, storedReadings, http: { url, token }, stop };
+      await provision({ url, token }, fleet);
     } catch (error) {
       await stop();
-      throw new Error(`the service did not get ready; its last words:\n${log().join('\n')}`, { cause: error });
+      throw error;
     }
+    const storedReadings = (instrument: string) => countReadings(url, token, instrument);
+    return { pid, databaseUrl, mqttPort, credentials: gatewayCredentials, storedReadings, http: { url, token }, stop };
   },
 };
-
-function keepLog(service: ChildProcess): () => string[] {
-  let lines: string[] = [];
-  const keep = (chunk: Buffer) => {
-    lines = [...lines, ...chunk.toString().trimEnd().split('\n')].slice(-LOG_LINES_KEPT);
-  };
-  service.stdout?.on('data', keep);
-  service.stderr?.on('data', keep);
-  return () => lines;
-}
-
-async function untilReady(service: ChildProcess, url: string): Promise<void> {
-  for (const deadlineMs = performance.now() + READY_TIMEOUT_MS; performance.now() < deadlineMs; ) {
-    if (service.exitCode !== null) throw new Error(`the service ended (${service.exitCode})`);
-    const ready = await fetch(`${url}/readyz`).catch(() => undefined);
-    await ready?.body?.cancel();
-    if (ready?.ok) return;
-    await sleep(READY_POLL_MS);
-  }
-  throw new Error(`/readyz did not answer 200 within ${READY_TIMEOUT_MS} ms`);
-}
-
-async function logIn(url: string): Promise<string> {
-  const { token } = await request<{ token: string }>(`${url}/api/v1/sessions`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ username: 'admin', password: ADMIN_PASSWORD }),
-  });
-  return token;
-}
-
-async function provision(url: string, token: string, fleet: BenchFleet): Promise<void> {
-  const authorization = `Bearer ${token}`;
-  const imported = await request<{ created: number; rejected: unknown[] }>(`${url}/api/v1/instruments/import`, {
-    method: 'POST',
-    headers: { authorization, 'content-type': 'text/csv' },
-    body: instrumentsCsv(fleet),
-  });
-  if (imported.created !== fleet.gateways * fleet.instrumentsPerGateway)
-    throw new Error(
-      `the import made ${imported.created} instruments; first refusal: ${JSON.stringify(imported.rejected[0])}`,
-    );
-  const waiting = Array.from({ length: fleet.gateways }, (_, gateway) => gatewayCredentials(gateway));
-  const worker = async () => {
-    for (let next = waiting.pop(); next; next = waiting.pop())
-      await request(`${url}/api/v1/gateways/${next.username}`, {
-        method: 'PUT',
-        headers: { authorization, 'content-type': 'application/json' },
-        body: JSON.stringify({ secret: next.password }),
-      });
-  };
-  await Promise.all(Array.from({ length: SECRETS_AT_ONCE }, worker));
-}
 
 async function countReadings(url: string, token: string, instrument: string): Promise<number> {
   let count = 0;
@@ -132,20 +39,4 @@ async function countReadings(url: string, token: string, instrument: string): Pr
     cursor = page.next ?? undefined;
   } while (cursor);
   return count;
-}
-
-export async function request<T = unknown>(url: string, init: RequestInit): Promise<T> {
-  const response = await fetch(url, init);
-  const body = await response.text();
-  if (!response.ok) throw new Error(`${init.method ?? 'GET'} ${url}: ${response.status} ${body.slice(0, 500)}`);
-  return (body ? JSON.parse(body) : undefined) as T;
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -7,6 +7,9 @@ export interface PipelineContext {
 }
 
 export interface RunningPipeline {
+  /** Of the process that serves, when it is one of its own. */
+  pid?: number;
+  databaseUrl?: string;
   mqttPort: number;
   credentials(gateway: number): Credentials;
   /** Readings found in the store for one instrument; absent when the pipeline stores nothing. */
