@@ -18,6 +18,8 @@ export interface GatewayMessage {
 export interface GatewayOptions {
   readonly url: string;
   readonly secret: string;
+  /** What stands before every topic at a broker that others share, `{client}` being the gateway; empty at the service's own. */
+  readonly topicPrefix: string;
   /** Messages sent and not yet acknowledged. */
   readonly window: number;
   /** Waiting time after the first failed attempt; doubles up to `maxBackoffMs`, half of it random. */
@@ -95,6 +97,10 @@ export class GatewayConnection {
     await this.#client?.endAsync(!this.#client.connected);
   }
 
+  #topic(topic: string): string {
+    return this.#options.topicPrefix.replace('{client}', () => this.#id) + topic;
+  }
+
   #connect(): void {
     const client = mqtt.connect(this.#options.url, {
       protocolVersion: 4,
@@ -110,7 +116,7 @@ export class GatewayConnection {
     this.#client = client;
     client.on('connect', () => this.#onConnect(client));
     client.on('message', (topic, payload) => {
-      if (topic === REJECTED_TOPIC) this.#observer.rejected(payload);
+      if (topic === this.#topic(REJECTED_TOPIC)) this.#observer.rejected(payload);
     });
     client.on('error', (error) => this.#onError(error));
     client.on('close', () => this.#onClose(client));
@@ -120,7 +126,7 @@ export class GatewayConnection {
     this.#everConnected = true;
     this.#attempts = 0;
     this.#sent = 0;
-    client.subscribe(REJECTED_TOPIC, { qos: 1 }, (error) => {
+    client.subscribe(this.#topic(REJECTED_TOPIC), { qos: 1 }, (error) => {
       // A broker that forbids the subscription still takes readings.
       if (error) this.#lastError = error.message;
     });
@@ -164,7 +170,7 @@ export class GatewayConnection {
       if (message.acknowledged) continue;
       if (message.sendings++ > 0) this.#observer.resent(message);
       message.sentAtMs = performance.now();
-      client.publish(TELEMETRY_TOPIC, message.payload, { qos: 1 }, (error) => {
+      client.publish(this.#topic(TELEMETRY_TOPIC), message.payload, { qos: 1 }, (error) => {
         if (!error && client === this.#client) this.#onAcknowledged(message);
       });
     }

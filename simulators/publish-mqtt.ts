@@ -23,6 +23,8 @@ export interface PublishOptions {
   readonly url: string;
   /** The password of every gateway. */
   readonly secret: string;
+  /** Of a broker that others share, with `{client}`. */
+  readonly topicPrefix?: string;
   readonly window?: number;
   readonly readingsPerMessage?: number;
   readonly liveMs?: number;
@@ -40,6 +42,7 @@ export interface PublishOptions {
 }
 
 export const PUBLISH_DEFAULTS = {
+  topicPrefix: '',
   window: 20,
   /** About 60 kB of JSON. */
   readingsPerMessage: 500,

@@ -3,8 +3,8 @@ import { type Logger, pino } from 'pino';
 import { type PortSetting, requireAddresses } from './addresses.ts';
 import { startApi, startHealth } from './app/api.ts';
 import { answers, type Foundation, openFoundation } from './app/foundation.ts';
-import { startBroker, startPipeline } from './app/ingest.ts';
-import { openOwnRules, startSharedRules } from './app/rules.ts';
+import { type BrokerPorts, startBroker, startExternalBroker, startPipeline } from './app/ingest.ts';
+import { type OwnRules, openOwnRules, startSharedRules } from './app/rules.ts';
 import { type OnStop, unlessAborted } from './app/timers.ts';
 import { startWork } from './app/work.ts';
 import { SETTINGS, type Settings } from './config.ts';
@@ -61,7 +61,10 @@ export async function startApp(settings: Settings, options: AppOptions = {}): Pr
   signal?.addEventListener('abort', callOff);
   try {
     if (role !== 'serve') requireDatabase(settings);
-    await unlessAborted(starting.signal, requireAddresses(settings, PORTS[role]));
+    await unlessAborted(
+      starting.signal,
+      requireAddresses(settings, settings.mqttUrl === undefined ? PORTS[role] : ['HTTP_PORT']),
+    );
     const foundation = await openFoundation(
       settings,
       role === 'serve',
@@ -98,24 +101,37 @@ type Started = Omit<App, 'databaseUrl' | 'reloadCertificates' | 'stop'>;
 
 const NO_BROKER = { mqttPort: undefined, mqttsPort: undefined };
 
+/** The pipeline, and a broker inside or outside that may be opened when everything else is there. */
+async function startIntake(foundation: Foundation, rules: OwnRules | undefined) {
+  const pipeline = await startPipeline(foundation, rules);
+  let connected = () => true;
+  return {
+    readiness: async () => ({
+      database: await answers(foundation.pool),
+      ingest: pipeline.stalledMs < READY_STALL_MS,
+      broker: connected(),
+    }),
+    listen: async (): Promise<BrokerPorts> => {
+      const { mqttUrl } = foundation.settings;
+      if (mqttUrl === undefined) return await startBroker(foundation, pipeline);
+      connected = await startExternalBroker(foundation, mqttUrl, pipeline);
+      return NO_BROKER;
+    },
+  };
+}
+
 const START: Readonly<Record<Role, (foundation: Foundation) => Promise<Started>>> = {
   serve: async (foundation) => {
     const rules = await openOwnRules(foundation);
-    const pipeline = await startPipeline(foundation, rules);
+    const intake = await startIntake(foundation, rules);
     await startWork(foundation);
-    const served = await startApi(foundation, async () => ({
-      database: await answers(foundation.pool),
-      ingest: pipeline.stalledMs < READY_STALL_MS,
-    }));
-    return { ...served, ...(await startBroker(foundation, pipeline)) };
+    const served = await startApi(foundation, intake.readiness);
+    return { ...served, ...(await intake.listen()) };
   },
   ingest: async (foundation) => {
-    const pipeline = await startPipeline(foundation, undefined);
-    const served = await startHealth(foundation, async () => ({
-      database: await answers(foundation.pool),
-      ingest: pipeline.stalledMs < READY_STALL_MS,
-    }));
-    return { ...served, ...(await startBroker(foundation, pipeline)) };
+    const intake = await startIntake(foundation, undefined);
+    const served = await startHealth(foundation, intake.readiness);
+    return { ...served, ...(await intake.listen()) };
   },
   work: async (foundation) => {
     startSharedRules(foundation);

@@ -2,9 +2,11 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parse as parseYaml } from 'yaml';
+import { DEFAULT_PREFIX, isTopicPrefix } from './broker/device-topics.ts';
 import type { TlsSettings } from './certificates.ts';
 import { MeterwardenError } from './errors.ts';
 import type { Kinds } from './fleet/kind.ts';
+import { parseOffset } from './handover/plan.ts';
 import { type Profiles, parseProfiles } from './ingest/profile.ts';
 import { parseKinds } from './kinds.ts';
 import { nearest } from './nearest.ts';
@@ -26,6 +28,17 @@ export interface Settings {
   readonly databaseUrl: string | undefined;
   /** An external MQTT broker; undefined = devices connect to this process. */
   readonly mqttUrl: string | undefined;
+  /** What stands before the topics of a device at an external broker, with its `{client}`. */
+  readonly mqttTopicPrefix: string;
+  /** The user property with the identity of a device, set by the broker; undefined = the topic tells. */
+  readonly mqttClientProperty: string | undefined;
+  readonly mqttVersion: (typeof MQTT_VERSIONS)[number];
+  /** Sessions of one process at the external broker. */
+  readonly mqttConnections: number;
+  /** PEM files for `mqtts` and `wss`. */
+  readonly mqttCa: string | undefined;
+  readonly mqttCert: string | undefined;
+  readonly mqttKey: string | undefined;
   /** Where the queue of tasks lives; undefined = in PostgreSQL. */
   readonly redisUrl: string | undefined;
   /** Where readings are kept; undefined = in PostgreSQL. */
@@ -36,11 +49,17 @@ export interface Settings {
   readonly adminPassword: string | undefined;
   readonly language: Language;
   readonly retentionDays: number;
+  /** Where Parquet is written every night; undefined = nowhere. */
+  readonly exportDir: string | undefined;
+  /** By whose clock a day of an export begins. */
+  readonly exportUtcOffset: string;
   readonly logLevel: (typeof LOG_LEVELS)[number];
   /** Folder of kinds.yaml, rules.yaml, profiles.yaml, tasks.yaml. */
   readonly configDir: string;
 }
 
+const MQTT_VERSIONS = ['5', '3.1.1'] as const;
+const existingFile = (text: string) => (existsSync(text) ? resolve(text) : undefined);
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 const CLIENT_AUTHS = ['optional', 'required'] as const;
 const SHIPPED_CONFIG_DIR = resolve(import.meta.dirname, '..', 'config');
@@ -93,7 +112,27 @@ export const SETTINGS = {
     expected: 'postgres://user:password@host:5432/database',
     parse: (text: string) => (/^postgres(ql)?:\/\/./.test(text) && URL.canParse(text) ? text : undefined),
   },
-  MQTT_URL: optional('mqtt://host:1883 | mqtts://host:8883 | ws://… | wss://…', /^(mqtts?|wss?):\/\/[^/\s]+/),
+  MQTT_URL: {
+    fallback: undefined as string | undefined,
+    expected: 'mqtt[s]://[user:password@]host[:1883] | ws[s]://[user:password@]host[:port]/path',
+    parse: (text: string) => (/^(mqtts?|wss?):\/\/[^/]/.test(text) && URL.canParse(text) ? text : undefined),
+  },
+  MQTT_TOPIC_PREFIX: {
+    fallback: DEFAULT_PREFIX,
+    expected: DEFAULT_PREFIX,
+    parse: (text: string) => (isTopicPrefix(text) ? text : undefined),
+  },
+  MQTT_CLIENT_PROPERTY: optional('client', /^[\w.-]{1,64}$/),
+  MQTT_VERSION: oneOf(MQTT_VERSIONS, '5'),
+  MQTT_CONNECTIONS: {
+    fallback: 4,
+    expected: '1…64',
+    parse: (text: string) =>
+      /^\d{1,2}$/.test(text) && Number(text) >= 1 && Number(text) <= 64 ? Number(text) : undefined,
+  },
+  MQTT_CA: { fallback: undefined as string | undefined, expected: 'FILE.pem', parse: existingFile },
+  MQTT_CERT: { fallback: undefined as string | undefined, expected: 'FILE.pem', parse: existingFile },
+  MQTT_KEY: { fallback: undefined as string | undefined, expected: 'FILE.pem', parse: existingFile },
   REDIS_URL: {
     fallback: undefined as string | undefined,
     expected: REDIS_URL_EXPECTED,
@@ -119,6 +158,12 @@ export const SETTINGS = {
     expected: '1…3650',
     parse: (text: string) =>
       /^\d{1,4}$/.test(text) && Number(text) >= 1 && Number(text) <= 3650 ? Number(text) : undefined,
+  },
+  EXPORT_DIR: optional('./export', /\S/),
+  EXPORT_UTC_OFFSET: {
+    fallback: '+08:00',
+    expected: '-14:59…+14:59',
+    parse: (text: string) => (parseOffset(text) === undefined ? undefined : text),
   },
   LOG_LEVEL: oneOf(LOG_LEVELS, 'info'),
 } satisfies Record<string, Setting<unknown>>;
@@ -191,6 +236,13 @@ export function loadSettings(env: NodeJS.ProcessEnv, folder = '.'): Settings {
     dataDir: resolve(folder, value('METERWARDEN_DATA')),
     databaseUrl: value('DATABASE_URL'),
     mqttUrl: value('MQTT_URL'),
+    mqttTopicPrefix: value('MQTT_TOPIC_PREFIX'),
+    mqttClientProperty: value('MQTT_CLIENT_PROPERTY'),
+    mqttVersion: value('MQTT_VERSION'),
+    mqttConnections: value('MQTT_CONNECTIONS'),
+    mqttCa: value('MQTT_CA'),
+    mqttCert: value('MQTT_CERT'),
+    mqttKey: value('MQTT_KEY'),
     redisUrl: value('REDIS_URL'),
     influxUrl: value('INFLUX_URL'),
     influxToken: value('INFLUX_TOKEN'),
@@ -199,6 +251,8 @@ export function loadSettings(env: NodeJS.ProcessEnv, folder = '.'): Settings {
     adminPassword: value('ADMIN_PASSWORD'),
     language: value('METERWARDEN_LANG'),
     retentionDays: value('RETENTION_DAYS'),
+    exportDir: path(value('EXPORT_DIR')),
+    exportUtcOffset: value('EXPORT_UTC_OFFSET'),
     logLevel: value('LOG_LEVEL'),
     configDir: value('METERWARDEN_CONFIG'),
   });

@@ -29,6 +29,7 @@ export const ERROR_STATUS = {
   influx_unexpected: 503,
   influx_by_hand: 400,
   // readings
+  unidentified_client: 401,
   too_large: 413,
   too_deep: 400,
   unknown_topic: 400,

@@ -70,14 +70,21 @@ export class Pipeline {
 
   /** Never throws; `settle` is called once: in order of receipt for what is stored, at once for what is shed on arrival. */
   receive(message: Message, settle: Settle): void {
-    const { metrics, nowMs } = this.#parts;
-    const arrivedMs = nowMs();
-    const decoded = decode(message, this.#parts, arrivedMs);
-    metrics.received(decoded);
-    const unit = { message, decoded, arrivedMs, settle };
+    const arrivedMs = this.#parts.nowMs();
+    this.#enter({ message, decoded: decode(message, this.#parts, arrivedMs), arrivedMs, settle });
+  }
+
+  /** A message that need not be read to be refused: on record and counted like any other, then acknowledged. */
+  refuse(message: Message, refusal: Refusal, settle: Settle): void {
+    const decoded: Decoded = { readings: [], refusals: [refusal], profile: undefined };
+    this.#enter({ message, decoded, arrivedMs: this.#parts.nowMs(), settle });
+  }
+
+  #enter(unit: Unit): void {
+    this.#parts.metrics.received(unit.decoded);
     if (this.#stopped || this.#overloaded()) return this.#shed([unit]);
     this.#waiting.push(unit);
-    this.#waitingBytes += message.payload.length;
+    this.#waitingBytes += unit.message.payload.length;
     if (!this.#committing) void this.#commitAll();
   }
 

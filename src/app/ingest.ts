@@ -1,12 +1,15 @@
 /** Readings are taken in, stored and acknowledged: the pipeline and the broker in front of it. */
+import { readFileSync } from 'node:fs';
 import { listening } from '../addresses.ts';
 import { startAedes } from '../broker/aedes.ts';
+import { startMqtt } from '../broker/mqtt.ts';
 import { IngestMetrics } from '../ingest/metrics.ts';
 import { refusalNotice } from '../ingest/notice.ts';
 import { Pipeline } from '../pipeline.ts';
 import { conflictFindings } from '../rules/conflict.ts';
 import { logged, PostgresReadingLog } from '../store/postgres-reading-log.ts';
 import { insertRejections } from '../store/postgres-rejections.ts';
+import { PostgresSlots } from '../store/postgres-slots.ts';
 import type { Foundation } from './foundation.ts';
 import { type OwnRules, SIGN_OF_LIFE_MS } from './rules.ts';
 import { every } from './timers.ts';
@@ -75,4 +78,33 @@ export async function startBroker(foundation: Foundation, pipeline: Pipeline): P
     ));
   if (mqtts) certificates.use(({ devices }) => mqtts.setSecureContext(devices));
   return { mqttPort, mqttsPort: mqtts?.port };
+}
+
+/** Devices connect to a broker that somebody else runs; resolves with whether it has us. */
+export async function startExternalBroker(
+  foundation: Foundation,
+  url: string,
+  pipeline: Pipeline,
+): Promise<() => boolean> {
+  const { settings, domain, registry, databaseUrl, nowMs, onError, onStop } = foundation;
+  const { mqttCa, mqttCert, mqttKey } = settings;
+  const read = (file: string | undefined) => (file === undefined ? undefined : readFileSync(file));
+  const ingest = await startMqtt({
+    url,
+    tls: () => ({ ca: read(mqttCa), cert: read(mqttCert), key: read(mqttKey) }),
+    protocolVersion: settings.mqttVersion === '5' ? 5 : 4,
+    connections: settings.mqttConnections,
+    topicPrefix: settings.mqttTopicPrefix,
+    clientProperty: settings.mqttClientProperty,
+    topics: domain.profiles.topics,
+    slots: new PostgresSlots(databaseUrl),
+    registry,
+    receive: (message, settle) => pipeline.receive(message, settle),
+    refuse: (message, refusal, settle) => pipeline.refuse(message, refusal, settle),
+    refusalNotice: (decoded) => refusalNotice(decoded, settings.language),
+    nowMs,
+    onError,
+  });
+  onStop(() => ingest.stop());
+  return () => ingest.connected > 0;
 }

@@ -51,6 +51,8 @@ export class Profiles {
   readonly #captures: { pattern: RegExp; profile: Profile }[] = [];
   /** Topics a client may subscribe to: its own refusals. */
   readonly refusalTopics: ReadonlySet<string>;
+  /** Exact, or with one `{instrument}` level. */
+  readonly topics: readonly string[];
 
   constructor(profiles: readonly Profile[]) {
     for (const profile of profiles) {
@@ -62,6 +64,7 @@ export class Profiles {
       this.#captures.push({ pattern: new RegExp(`^${source.join('([^/]+)')}$`), profile });
     }
     this.refusalTopics = new Set(profiles.map(({ refusals }) => refusals));
+    this.topics = profiles.map(({ topic }) => topic);
   }
 
   match(topic: string): MatchedProfile | undefined {

@@ -44,6 +44,25 @@ export const CLI = {
     'zh-CN': '每小时汇总保留的天数,0 为永久',
     en: 'days that hourly summaries are kept, 0 = for ever',
   },
+  export: {
+    'zh-CN': '将读数、发现、任务导出为 Parquet,可中断后继续(需要 DATABASE_URL)',
+    en: 'export readings, findings and tasks as Parquet; goes on where it was interrupted (needs DATABASE_URL)',
+  },
+  exportTo: { 'zh-CN': '写入的文件夹', en: 'folder to write' },
+  exportFrom: { 'zh-CN': '第一天,默认从最早的数据开始', en: 'first day, the oldest there is if not given' },
+  exportUntil: {
+    'zh-CN': '最后一天,默认为最近已结束的一天(零点后再等 6 小时)',
+    en: 'last day, the latest that is over (6 h after its midnight) if not given',
+  },
+  exportWaits: { 'zh-CN': '另一个导出正在进行,等待中…', en: 'another export is running; waiting…' },
+  exportPartition: {
+    'zh-CN': '{nth}/{of} {partition}:{rows} 行,{bytes} 字节',
+    en: '{nth}/{of} {partition}: {rows} rows, {bytes} bytes',
+  },
+  exportDone: {
+    'zh-CN': '已导出 {partitions} 个分区,{rows} 行,{bytes} 字节 → {to}({seconds} 秒)',
+    en: '{partitions} partitions exported, {rows} rows, {bytes} bytes → {to} ({seconds} s)',
+  },
   backtestDone: {
     'zh-CN': '{readings} 条读数,{instruments} 台器具,{findings} 条发现 → {out}({seconds} 秒)',
     en: '{readings} readings of {instruments} instruments, {findings} findings → {out} ({seconds} s)',
@@ -99,6 +118,22 @@ export const CLI = {
       'zh-CN': '外部 MQTT 服务器,不设则设备直接连接本服务',
       en: 'external MQTT broker; devices connect to this service if not set',
     },
+    MQTT_TOPIC_PREFIX: {
+      'zh-CN': '外部 MQTT 服务器上设备主题的前缀,含 {client}',
+      en: 'what stands before the topics of devices at an external broker, with {client}',
+    },
+    MQTT_CLIENT_PROPERTY: {
+      'zh-CN': '由外部 MQTT 服务器填写的设备身份用户属性(MQTT 5),设置后主题不带前缀',
+      en: 'user property (MQTT 5) with the identity of a device, set by the external broker; topics then have no prefix',
+    },
+    MQTT_VERSION: { 'zh-CN': '与外部 MQTT 服务器通信的协议版本', en: 'protocol spoken with the external broker' },
+    MQTT_CONNECTIONS: {
+      'zh-CN': '每个进程在外部 MQTT 服务器上的连接数',
+      en: 'connections of each process to the external broker',
+    },
+    MQTT_CA: { 'zh-CN': '外部 MQTT 服务器证书的 CA(PEM)', en: 'CA of the external broker (PEM)' },
+    MQTT_CERT: { 'zh-CN': '连接外部 MQTT 服务器所用的证书(PEM)', en: 'our certificate for the external broker (PEM)' },
+    MQTT_KEY: { 'zh-CN': '上述证书的私钥(PEM)', en: 'its key (PEM)' },
     REDIS_URL: {
       'zh-CN': '任务队列所用的 Redis,不设则用 PostgreSQL',
       en: 'Redis for the queue of tasks; PostgreSQL if not set',
@@ -120,6 +155,14 @@ export const CLI = {
       en: 'folder of kinds, rules, profiles and deadlines',
     },
     RETENTION_DAYS: { 'zh-CN': '读数保留天数', en: 'days that readings are kept' },
+    EXPORT_DIR: {
+      'zh-CN': '每晚 02:30 导出 Parquet 的文件夹,不设则不导出',
+      en: 'folder that Parquet is exported to at 02:30 every night; none if not set',
+    },
+    EXPORT_UTC_OFFSET: {
+      'zh-CN': '导出按此时区划分日期',
+      en: 'time zone whose days are exported',
+    },
     LOG_LEVEL: { 'zh-CN': '日志级别', en: 'log level' },
   },
 } as const satisfies Record<string, Text | Record<string, Text>>;

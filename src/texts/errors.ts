@@ -65,6 +65,10 @@ export const ERRORS: Readonly<Record<ErrorCode, Text>> = {
     'zh-CN': '本命令只能准备 InfluxDB 1.8 和 2,不能准备版本 {version},请用其自带工具建立保存 {days} 天的数据库',
     en: 'This command prepares InfluxDB 1.8 and 2, not {version}; create the database, kept for {days} days, with the tools of its own',
   },
+  unidentified_client: {
+    'zh-CN': '无法确认报文来自哪个客户端:“{client}”',
+    en: 'Nobody known can have sent the message; it says “{client}”',
+  },
   too_large: {
     'zh-CN': '报文 {bytes} 字节,超过上限 {limit} 字节',
     en: 'A message of {bytes} bytes; at most {limit} are taken',

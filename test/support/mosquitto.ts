@@ -1,0 +1,93 @@
+/** Mosquitto as a process of a test, with the configuration that deploy/mosquitto documents. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from '../../simulators/service.ts';
+
+export const REQUIRED = process.env.METERWARDEN_REQUIRE_PRODUCTS === '1';
+export const MOSQUITTO = onPath('mosquitto');
+const DEPLOY = resolve(import.meta.dirname, '../../deploy/mosquitto');
+const START_TIMEOUT_MS = 10_000;
+
+function onPath(name: string): string | undefined {
+  return [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/usr/bin']
+    .map((dir) => join(dir, name))
+    .find((file) => existsSync(file));
+}
+
+export class Mosquitto {
+  readonly port: number;
+  readonly #folder: string;
+  #child: ChildProcess | undefined;
+
+  private constructor(port: number, folder: string) {
+    this.port = port;
+    this.#folder = folder;
+  }
+
+  /** `users`: names and their passwords. */
+  static async start(users: Readonly<Record<string, string>>): Promise<Mosquitto> {
+    if (MOSQUITTO === undefined) throw new Error('no mosquitto on PATH');
+    const folder = mkdtempSync(join(tmpdir(), 'meterwarden-mosquitto-'));
+    chmodSync(folder, 0o777);
+    mkdirSync(join(folder, 'data'), { mode: 0o777 });
+    chmodSync(join(folder, 'data'), 0o777); // as root it becomes another user
+    const port = await freePort();
+    const passwords = join(folder, 'passwd');
+    writeFileSync(passwords, '');
+    for (const [name, password] of Object.entries(users)) {
+      execFileSync('mosquitto_passwd', ['-b', passwords, name, password], { stdio: 'pipe' });
+    }
+    writeFileSync(join(folder, 'acl'), readFileSync(join(DEPLOY, 'acl')));
+    for (const file of ['passwd', 'acl']) chmodSync(join(folder, file), 0o644);
+    const config = readFileSync(join(DEPLOY, 'mosquitto.conf'), 'utf8')
+      .replace('listener 1883', `listener ${port} 127.0.0.1`)
+      .replaceAll('/mosquitto/config/', `${folder}/`)
+      .replaceAll('/mosquitto/data/', `${folder}/data/`);
+    writeFileSync(join(folder, 'mosquitto.conf'), config);
+    const mosquitto = new Mosquitto(port, folder);
+    await mosquitto.run();
+    return mosquitto;
+  }
+
+  url(user: string, password: string): string {
+    return `mqtt://${encodeURIComponent(user)}:${encodeURIComponent(password)}@127.0.0.1:${this.port}`;
+  }
+
+  async run(): Promise<void> {
+    this.#child = spawn(MOSQUITTO!, ['-c', join(this.#folder, 'mosquitto.conf')], { stdio: 'ignore' });
+    for (const deadlineMs = performance.now() + START_TIMEOUT_MS; performance.now() < deadlineMs; await sleep(50)) {
+      if (await this.#listens()) return;
+      if (this.#child.exitCode !== null) throw new Error(`mosquitto ended (${this.#child.exitCode})`);
+    }
+    throw new Error('mosquitto does not listen');
+  }
+
+  async end(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#child;
+    this.#child = undefined;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, 'exit');
+    child.kill(signal);
+    await exited;
+  }
+
+  async stop(): Promise<void> {
+    await this.end('SIGTERM');
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  async #listens(): Promise<boolean> {
+    const socket = connect(this.port, '127.0.0.1');
+    const listens = await Promise.race([
+      once(socket, 'connect').then(() => true),
+      once(socket, 'error').then(() => false),
+    ]).catch(() => false);
+    socket.destroy();
+    return listens;
+  }
+}
