@@ -59,7 +59,6 @@ export interface Settings {
 }
 
 const MQTT_VERSIONS = ['5', '3.1.1'] as const;
-const existingFile = (text: string) => (existsSync(text) ? resolve(text) : undefined);
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 const CLIENT_AUTHS = ['optional', 'required'] as const;
 const SHIPPED_CONFIG_DIR = resolve(import.meta.dirname, '..', 'config');
@@ -130,9 +129,9 @@ export const SETTINGS = {
     parse: (text: string) =>
       /^\d{1,2}$/.test(text) && Number(text) >= 1 && Number(text) <= 64 ? Number(text) : undefined,
   },
-  MQTT_CA: { fallback: undefined as string | undefined, expected: 'FILE.pem', parse: existingFile },
-  MQTT_CERT: { fallback: undefined as string | undefined, expected: 'FILE.pem', parse: existingFile },
-  MQTT_KEY: { fallback: undefined as string | undefined, expected: 'FILE.pem', parse: existingFile },
+  MQTT_CA: optional('./tls/ca.pem', /\S/),
+  MQTT_CERT: optional('./tls/client.pem', /\S/),
+  MQTT_KEY: optional('./tls/client.key', /\S/),
   REDIS_URL: {
     fallback: undefined as string | undefined,
     expected: REDIS_URL_EXPECTED,
