@@ -6,7 +6,6 @@ import { DEFAULT_PREFIX, isTopicPrefix } from './broker/device-topics.ts';
 import type { TlsSettings } from './certificates.ts';
 import { MeterwardenError } from './errors.ts';
 import type { Kinds } from './fleet/kind.ts';
-import { parseOffset } from './handover/plan.ts';
 import { type Profiles, parseProfiles } from './ingest/profile.ts';
 import { parseKinds } from './kinds.ts';
 import { nearest } from './nearest.ts';
@@ -49,10 +48,6 @@ export interface Settings {
   readonly adminPassword: string | undefined;
   readonly language: Language;
   readonly retentionDays: number;
-  /** Where Parquet is written every night; undefined = nowhere. */
-  readonly exportDir: string | undefined;
-  /** By whose clock a day of an export begins. */
-  readonly exportUtcOffset: string;
   readonly logLevel: (typeof LOG_LEVELS)[number];
   /** Folder of kinds.yaml, rules.yaml, profiles.yaml, tasks.yaml. */
   readonly configDir: string;
@@ -158,12 +153,6 @@ export const SETTINGS = {
     parse: (text: string) =>
       /^\d{1,4}$/.test(text) && Number(text) >= 1 && Number(text) <= 3650 ? Number(text) : undefined,
   },
-  EXPORT_DIR: optional('./export', /\S/),
-  EXPORT_UTC_OFFSET: {
-    fallback: '+08:00',
-    expected: '-14:59…+14:59',
-    parse: (text: string) => (parseOffset(text) === undefined ? undefined : text),
-  },
   LOG_LEVEL: oneOf(LOG_LEVELS, 'info'),
 } satisfies Record<string, Setting<unknown>>;
 
@@ -250,8 +239,6 @@ export function loadSettings(env: NodeJS.ProcessEnv, folder = '.'): Settings {
     adminPassword: value('ADMIN_PASSWORD'),
     language: value('METERWARDEN_LANG'),
     retentionDays: value('RETENTION_DAYS'),
-    exportDir: path(value('EXPORT_DIR')),
-    exportUtcOffset: value('EXPORT_UTC_OFFSET'),
     logLevel: value('LOG_LEVEL'),
     configDir: value('METERWARDEN_CONFIG'),
   });

@@ -56,8 +56,6 @@ describe('settings', () => {
       adminPassword: undefined,
       language: 'zh-CN',
       retentionDays: 800,
-      exportDir: undefined,
-      exportUtcOffset: '+08:00',
       logLevel: 'info',
       configDir: SHIPPED,
     });
@@ -95,8 +93,6 @@ describe('settings', () => {
     METERWARDEN_LANG: ['en', { language: 'en' }],
     METERWARDEN_CONFIG: [SHIPPED, { configDir: SHIPPED }],
     RETENTION_DAYS: ['3650', { retentionDays: 3650 }],
-    EXPORT_DIR: ['/srv/export', { exportDir: '/srv/export' }],
-    EXPORT_UTC_OFFSET: ['-03:30', { exportUtcOffset: '-03:30' }],
     LOG_LEVEL: ['silent', { logLevel: 'silent' }],
   } as const satisfies Record<keyof typeof SETTINGS, readonly [string, object]>;
 
@@ -176,8 +172,6 @@ describe('settings', () => {
     ['MQTT_TOPIC_PREFIX', 'devices/', 'devices/{client}/'],
     ['MQTT_VERSION', '3.1', '5 | 3.1.1'],
     ['MQTT_CONNECTIONS', '0', '1…64'],
-    ['EXPORT_UTC_OFFSET', '8', '-14:59…+14:59'],
-    ['EXPORT_UTC_OFFSET', '+15:00', '-14:59…+14:59'],
     ['LOG_LEVEL', 'verbose', 'fatal | error | warn | info | debug | trace | silent'],
   ])('%s %s is refused with name, value and what would be right', (name, value, expected) => {
     const error = refusal(() => loadSettings({ [name]: value }, folder));

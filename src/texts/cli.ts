@@ -44,25 +44,6 @@ export const CLI = {
     'zh-CN': '每小时汇总保留的天数,0 为永久',
     en: 'days that hourly summaries are kept, 0 = for ever',
   },
-  export: {
-    'zh-CN': '将读数、发现、任务导出为 Parquet,可中断后继续(需要 DATABASE_URL)',
-    en: 'export readings, findings and tasks as Parquet; goes on where it was interrupted (needs DATABASE_URL)',
-  },
-  exportTo: { 'zh-CN': '写入的文件夹', en: 'folder to write' },
-  exportFrom: { 'zh-CN': '第一天,默认从最早的数据开始', en: 'first day, the oldest there is if not given' },
-  exportUntil: {
-    'zh-CN': '最后一天,默认为最近已结束的一天(零点后再等 6 小时)',
-    en: 'last day, the latest that is over (6 h after its midnight) if not given',
-  },
-  exportWaits: { 'zh-CN': '另一个导出正在进行,等待中…', en: 'another export is running; waiting…' },
-  exportPartition: {
-    'zh-CN': '{nth}/{of} {partition}:{rows} 行,{bytes} 字节',
-    en: '{nth}/{of} {partition}: {rows} rows, {bytes} bytes',
-  },
-  exportDone: {
-    'zh-CN': '已导出 {partitions} 个分区,{rows} 行,{bytes} 字节 → {to}({seconds} 秒)',
-    en: '{partitions} partitions exported, {rows} rows, {bytes} bytes → {to} ({seconds} s)',
-  },
   backtestDone: {
     'zh-CN': '{readings} 条读数,{instruments} 台器具,{findings} 条发现 → {out}({seconds} 秒)',
     en: '{readings} readings of {instruments} instruments, {findings} findings → {out} ({seconds} s)',
@@ -155,14 +136,6 @@ export const CLI = {
       en: 'folder of kinds, rules, profiles and deadlines',
     },
     RETENTION_DAYS: { 'zh-CN': '读数保留天数', en: 'days that readings are kept' },
-    EXPORT_DIR: {
-      'zh-CN': '每晚 02:30 导出 Parquet 的文件夹,不设则不导出',
-      en: 'folder that Parquet is exported to at 02:30 every night; none if not set',
-    },
-    EXPORT_UTC_OFFSET: {
-      'zh-CN': '导出按此时区划分日期',
-      en: 'time zone whose days are exported',
-    },
     LOG_LEVEL: { 'zh-CN': '日志级别', en: 'log level' },
   },
 } as const satisfies Record<string, Text | Record<string, Text>>;
