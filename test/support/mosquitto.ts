@@ -1,5 +1,5 @@
 /** Mosquitto as a process of a test, with the configuration that deploy/mosquitto documents. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '../../simulators/service.ts';
+import { mosquittoPasswordLine, writeMosquittoFiles } from '../../src/broker/mosquitto.ts';
 
 export const REQUIRED = process.env.METERWARDEN_REQUIRE_PRODUCTS === '1';
 export const MOSQUITTO = onPath('mosquitto');
@@ -29,26 +30,22 @@ export class Mosquitto {
     this.#folder = folder;
   }
 
-  /** `users`: names and their passwords. */
-  static async start(users: Readonly<Record<string, string>>): Promise<Mosquitto> {
+  /** `users`: names and their passwords. `more`: lines of configuration, for what a test needs besides. */
+  static async start(users: Readonly<Record<string, string>>, more = ''): Promise<Mosquitto> {
     if (MOSQUITTO === undefined) throw new Error('no mosquitto on PATH');
     const folder = mkdtempSync(join(tmpdir(), 'meterwarden-mosquitto-'));
     chmodSync(folder, 0o777);
     mkdirSync(join(folder, 'data'), { mode: 0o777 });
     chmodSync(join(folder, 'data'), 0o777); // as root it becomes another user
     const port = await freePort();
-    const passwords = join(folder, 'passwd');
-    writeFileSync(passwords, '');
-    for (const [name, password] of Object.entries(users)) {
-      execFileSync('mosquitto_passwd', ['-b', passwords, name, password], { stdio: 'pipe' });
-    }
-    writeFileSync(join(folder, 'acl'), readFileSync(join(DEPLOY, 'acl')));
+    const lines = Object.entries(users).map(([name, password]) => mosquittoPasswordLine(name, password)!);
+    writeMosquittoFiles(folder, lines, readFileSync(join(DEPLOY, 'acl'), 'utf8'));
     for (const file of ['passwd', 'acl']) chmodSync(join(folder, file), 0o644);
     const config = readFileSync(join(DEPLOY, 'mosquitto.conf'), 'utf8')
       .replace('listener 1883', `listener ${port} 127.0.0.1`)
       .replaceAll('/mosquitto/config/', `${folder}/`)
       .replaceAll('/mosquitto/data/', `${folder}/data/`);
-    writeFileSync(join(folder, 'mosquitto.conf'), config);
+    writeFileSync(join(folder, 'mosquitto.conf'), `${config}\n${more}\n`);
     const mosquitto = new Mosquitto(port, folder);
     await mosquitto.run();
     return mosquitto;
