@@ -34,7 +34,7 @@ export function instrumentsCsv(fleet: BenchFleet): string {
   for (let gateway = 0; gateway < fleet.gateways; gateway++) {
     const district = `BENCH-D-${digits(gateway, 5)}`;
     for (const id of instrumentIds(fleet, gateway)) {
-      lines.push(`${id},electricity,user,${district},L1,B,bench,b1,1,2024-01-01,,bench,230,60,${gatewayId(gateway)}`);
+      lines.push(`${id},electricity,user,${district},L1,B,bench,b1,1,2024-01-01,,220302,230,60,${gatewayId(gateway)}`);
     }
   }
   return `${lines.join('\n')}\n`;

@@ -21,7 +21,7 @@ export function instrumentOf(index: number): Instrument {
     batch: '1',
     installedOn: '2024-01-01',
     owner: '',
-    region: 'bench',
+    region: '220302',
     nominalVoltageV: 230,
     maxCurrentA: 60,
     gateway: `BENCH-GW-${district}`,

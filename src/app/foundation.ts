@@ -26,6 +26,8 @@ export interface Foundation {
   readonly ledger: PostgresLedger;
   /** Told the key of every instrument whose line in the ledger has changed. */
   readonly instrumentChanged: Set<(key: number) => void>;
+  /** Told whose secret is another from now on. */
+  readonly credentialChanged: Set<(id: string) => void>;
   readonly readings: Readings;
   /** To be called now and then: what is older than `oldestMs` need not be kept. */
   readonly tendReadings: (oldestMs: number) => Promise<void>;
@@ -74,9 +76,17 @@ export async function openFoundation(
   await migrate(pool);
 
   const instrumentChanged = new Set<(key: number) => void>();
-  const ledger = await PostgresLedger.open(pool, domain.kinds, ({ key }) => {
-    for (const changed of instrumentChanged) changed(key);
-  });
+  const credentialChanged = new Set<(id: string) => void>();
+  const ledger = await PostgresLedger.open(
+    pool,
+    domain.kinds,
+    ({ key }) => {
+      for (const changed of instrumentChanged) changed(key);
+    },
+    (id) => {
+      for (const changed of credentialChanged) changed(id);
+    },
+  );
   if (!alone) await followLedger(databaseUrl, ledger, onError, onStop);
   const { readings, tendReadings } = await openReadings(settings, pool, ledger, alone, nowMs, onStop);
   const findings = new PostgresFindings({
@@ -94,6 +104,7 @@ export async function openFoundation(
     pool,
     ledger,
     instrumentChanged,
+    credentialChanged,
     readings,
     tendReadings,
     findings,

@@ -70,6 +70,7 @@ export async function startBroker(foundation: Foundation, pipeline: Pipeline): P
     onError,
   });
   onStop(() => broker.stop());
+  foundation.credentialChanged.add((id) => broker.disconnect(id));
   const mqttPort = await listening('MQTT_PORT', settings, (host, port) => broker.listen(host, port));
   const mqtts =
     certificates &&

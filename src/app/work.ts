@@ -10,6 +10,8 @@ import { every, unlessAborted } from './timers.ts';
 
 const DAY_MS = 86_400_000;
 const RETENTION_MS = 3_600_000;
+/** Often: a client of nonsense can fill the table within an hour. */
+const REJECTIONS_MS = 60_000;
 const MAX_REJECTIONS_KEPT = 1_000_000;
 
 export async function startWork(foundation: Foundation): Promise<void> {
@@ -19,11 +21,11 @@ export async function startWork(foundation: Foundation): Promise<void> {
     RETENTION_MS,
     async () => {
       await tendReadings(nowMs() - settings.retentionDays * DAY_MS);
-      await dropOldRejections(pool, MAX_REJECTIONS_KEPT);
     },
     onError,
     onStop,
   );
+  every(REJECTIONS_MS, () => dropOldRejections(pool, MAX_REJECTIONS_KEPT), onError, onStop);
   const queue = new TaskQueue({
     backend:
       settings.redisUrl === undefined

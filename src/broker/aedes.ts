@@ -44,6 +44,8 @@ export interface DeviceBroker {
   /** Resolves with the port. */
   listen(host: string, port: number): Promise<number>;
   listenTls(host: string, port: number, clientAuth: ClientAuth, context: SecureContextOptions): Promise<TlsListening>;
+  /** Ends the connections of this identity: it has to prove itself anew. */
+  disconnect(identity: string): void;
   stop(): Promise<void>;
 }
 
@@ -63,6 +65,10 @@ const MAX_CLIENT_ID_CHARS = 256;
 /** Messages of one connection waiting for their answer: more than any sane window, less than harm. */
 const MAX_IN_FLIGHT = 4096;
 const REFUSAL_RATE = { burst: 100, perSecond: 10 };
+/** Refused readings beside good ones: so many cost what a wholly refused message does. */
+const REFUSED_READINGS_PER_TOKEN = 10;
+/** Of one message: ten seconds of silence, which keepalives survive. */
+const MAX_COST = 100;
 const TCP_KEEPALIVE_MS = 60_000;
 /** Return codes of CONNACK, MQTT 3.1.1, table 3.1. */
 const ID_REJECTED = 2;
@@ -76,6 +82,14 @@ class TelemetryBroker extends Aedes {
     if (typeof client === 'object' && client !== null) (done as () => void)();
     else (super.publish as (...args: unknown[]) => void)(packet, ...rest);
   }
+}
+
+/** What a message takes of its identity's budget of refusals. */
+function refusalCost({ readings, refusals }: Decoded): number {
+  const refused = refusals.reduce((count, { readings }) => count + readings, 0);
+  if (refused === 0) return 0;
+  const cost = Math.min(refused / REFUSED_READINGS_PER_TOKEN, MAX_COST);
+  return readings.length === 0 ? Math.max(1, cost) : cost;
 }
 
 interface Session {
@@ -180,12 +194,12 @@ export async function startAedes(parts: AedesParts): Promise<DeviceBroker> {
         const message = { client: session.client, topic: packet.topic, payload };
         parts.receive(message, (outcome: Outcome, decoded: Decoded) => {
           const notice = parts.refusalNotice(decoded);
-          const allRefused = decoded.readings.length === 0 && outcome === 'accepted';
+          const cost = outcome === 'accepted' ? refusalCost(decoded) : 0;
           answer(() => {
             if (outcome === 'shed') return done(new Error('overloaded'));
             done(null);
             if (notice && decoded.profile) tell(client, decoded.profile.refusals, notice);
-          }, allRefused);
+          }, cost);
         });
       },
       (_client, _packet, done) => done(new Error('refused')),
@@ -201,6 +215,16 @@ export async function startAedes(parts: AedesParts): Promise<DeviceBroker> {
       },
       (_client, _subscription, done) => done(null, null),
     ),
+  });
+  const connectedAs = new Map<string, Set<Client>>();
+  broker.on('client', (client: Client) => {
+    const name = sessions.get(client)?.client;
+    if (name === undefined) return;
+    connectedAs.set(name, (connectedAs.get(name) ?? new Set()).add(client));
+    client.conn.once('close', () => {
+      const clients = connectedAs.get(name);
+      if (clients?.delete(client) && clients.size === 0) connectedAs.delete(name);
+    });
   });
   broker.on('clientError', (_client, error) => metrics.brokenConnections(error));
   broker.on('connectionError', (_client, error) => metrics.brokenConnections(error));
@@ -226,6 +250,9 @@ export async function startAedes(parts: AedesParts): Promise<DeviceBroker> {
   metrics.gauge('meterwarden_mqtt_connections', 'Connected clients', () => broker.connectedClients);
   metrics.gauge('meterwarden_mqtt_kept_sessions', 'Persistent sessions, connected or not', () => kept.size);
   return {
+    disconnect: (name) => {
+      for (const client of connectedAs.get(name) ?? []) client.conn.destroy();
+    },
     listen: (host, port) => open(host, port, serve),
     listenTls: async (host, port, clientAuth, context) => {
       const tls = new TlsConnections({

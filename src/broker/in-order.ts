@@ -23,7 +23,8 @@ export class RefusalBudget {
     this.#refilledMs = nowMs();
   }
 
-  spend(): boolean {
+  /** `cost`: in messages wholly refused. A large one is taken at once and paid off afterwards. */
+  spend(cost = 1): boolean {
     const nowMs = this.#nowMs();
     this.#tokens = Math.min(
       this.#rate.burst,
@@ -31,18 +32,19 @@ export class RefusalBudget {
     );
     this.#refilledMs = nowMs;
     if (this.#tokens < 1) return false;
-    this.#tokens -= 1;
+    this.#tokens -= cost;
     return true;
   }
 
+  /** Until something may be spent again. */
   get refillMs(): number {
-    return 1000 / this.#rate.perSecond;
+    return (Math.max(1, 1 - this.#tokens) * 1000) / this.#rate.perSecond;
   }
 }
 
 interface Answer {
   ready: boolean;
-  refused: boolean;
+  cost: number;
   send: () => void;
 }
 
@@ -61,13 +63,13 @@ export class InOrder {
     return this.#queue.length;
   }
 
-  /** Reserves the next place; call the result once with what to send and whether all of the message was refused. */
-  place(): (send: () => void, refused: boolean) => void {
-    const answer: Answer = { ready: false, refused: false, send: () => {} };
+  /** Reserves the next place; call the result once with what to send and what of the budget it takes, 0 = nothing. */
+  place(): (send: () => void, cost: number) => void {
+    const answer: Answer = { ready: false, cost: 0, send: () => {} };
     this.#queue.push(answer);
-    return (send, refused) => {
+    return (send, cost) => {
       answer.ready = true;
-      answer.refused = refused;
+      answer.cost = cost;
       answer.send = send;
       this.#drain();
     };
@@ -75,7 +77,8 @@ export class InOrder {
 
   #drain(): void {
     while (!this.#sleeping && this.#queue[0]?.ready) {
-      if (this.#queue[0].refused && !this.#budget.spend()) return this.#sleep();
+      const { cost } = this.#queue[0];
+      if (cost > 0 && !this.#budget.spend(cost)) return this.#sleep();
       this.#queue.shift()!.send();
     }
   }

@@ -29,9 +29,11 @@ export async function runBacktest(
   try {
     await writeFile(options.out, `${lines.join('\n')}\n`);
   } catch (error) {
-    throw new MeterwardenError('invalid_setting', {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    throw new MeterwardenError('unusable_setting', {
       path: '--out',
-      params: { value: options.out, expected: (error as Error).message },
+      params: { value: options.out, problem: 'folder_refused', at: options.out, code },
+      cause: error,
     });
   }
   const { unknownInstrument, impossibleValue } = folder.leftOut;

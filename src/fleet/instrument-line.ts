@@ -1,6 +1,7 @@
 /** One line of instruments.csv becomes an instrument, or a refusal naming the column. */
 import { INSTRUMENT_STATES, type Instrument, PHASES, ROLES } from './instrument.ts';
 import type { Kinds } from './kind.ts';
+import { isRegion } from './region.ts';
 
 export type InstrumentLine = Omit<Instrument, 'key'>;
 
@@ -83,6 +84,7 @@ export function parseInstrumentLine(
   if (nominalVoltageV === undefined) return invalid('nominal_voltage_v', 'not_positive');
   const maxCurrentA = positive(cell('max_current_a'), DEFAULT_MAX_CURRENT_A);
   if (maxCurrentA === undefined) return invalid('max_current_a', 'not_positive');
+  if (!isRegion(cell('region'))) return invalid('region', 'not_a_region');
   const state = INSTRUMENT_STATES.find((state) => state === (cell('state') || 'in-service'));
   if (!state) return invalid('state', 'one_of', { allowed: INSTRUMENT_STATES.join(' | ') });
   return {

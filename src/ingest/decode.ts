@@ -246,10 +246,17 @@ const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/
 const MAX_DATE_MS = 8.64e15;
 
 function parseTime(ts: unknown, unit: 'ms' | 's'): number | undefined {
-  if (typeof ts === 'string') return RFC_3339.test(ts) ? orUndefined(Date.parse(ts)) : undefined;
+  if (typeof ts === 'string') return RFC_3339.test(ts) && isOnCalendar(ts) ? orUndefined(Date.parse(ts)) : undefined;
   if (typeof ts !== 'number') return undefined;
   const tsMs = unit === 's' ? ts * 1000 : ts;
   return Math.abs(tsMs) <= MAX_DATE_MS ? Math.floor(tsMs) : undefined;
+}
+
+/** Date.parse takes 30 February for 2 March, and 24 o'clock for the next day. */
+function isOnCalendar(ts: string): boolean {
+  const wall = ts.slice(0, 'YYYY-MM-DDThh:mm:ss'.length).toUpperCase();
+  const ms = Date.parse(`${wall}Z`);
+  return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(wall);
 }
 
 function orUndefined(value: number): number | undefined {

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { SEVERITIES } from '../fleet/finding.ts';
 import { QUANTITIES } from '../fleet/quantity.ts';
+import { isRegion } from '../fleet/region.ts';
 import { PAGE_DEFAULT, PAGE_MAX } from '../store/postgres-paging.ts';
 
 export const MAX_TEXT_CHARS = 200;
@@ -43,10 +44,7 @@ export const idText = z
 
 const MAX_REGION_DIGITS = 12;
 /** GB/T 2260: a code ending in 00 covers what lies in it; empty = everywhere. */
-export const regionText = z
-  .string()
-  .max(MAX_REGION_DIGITS)
-  .regex(/^(?!(00)+$)(\d\d)*$/, 'not_a_region'); // a code of zeros alone would cover everything
+export const regionText = z.string().max(MAX_REGION_DIGITS).refine(isRegion, 'not_a_region');
 
 export const paging = {
   cursor: z.string().max(MAX_CURSOR_CHARS).optional().describe('`next` of the page before.'),

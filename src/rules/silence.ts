@@ -182,7 +182,7 @@ export class Silence {
     const gap = { key, lastMs, nextMs: Number.POSITIVE_INFINITY, neverHeard, missing, found: false };
     const swept = this.#swept(gap, district);
     const dueMs = Math.min(swept.missingMs, swept.dueMs);
-    if (missing || (dueMs < clockMs && !this.#mayStillCome(gap, district, nowMs))) return swept;
+    if (missing || (dueMs < clockMs && !this.#mayStillCome(gap, plan, district, nowMs))) return swept;
     return this.#later(district, dueMs);
   }
 
@@ -224,8 +224,10 @@ export class Silence {
   }
 
   /** Delivering old readings, or in a district whose instruments are just being heard for the first time. */
-  #mayStillCome({ key, neverHeard }: Gap, district: District, nowMs: number): boolean {
-    if (neverHeard) return nowMs - Math.max(district.joinedAtMs, this.#listeningSinceMs) < this.#graceMs;
+  #mayStillCome({ key, neverHeard }: Gap, { silentMs }: KindPlan, district: District, nowMs: number): boolean {
+    // A district may enter the ledger with a history that takes its gateway hours to deliver, instrument by instrument.
+    const joiningMs = Math.max(this.#graceMs, silentMs);
+    if (neverHeard) return nowMs - Math.max(district.joinedAtMs, this.#listeningSinceMs) < joiningMs;
     return this.#roster.isDelivering(key, district.turn) || nowMs < this.#row(key, LATE_UNTIL_MS);
   }
 

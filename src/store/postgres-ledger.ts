@@ -44,23 +44,32 @@ export class PostgresLedger {
   readonly #pool: pg.Pool;
   readonly #kinds: Kinds;
   readonly #onChanged: (instrument: Instrument) => void;
+  readonly #onCredential: (id: string) => void;
   readonly #credentials = new Map<string, Credential>();
   #instrumentVersion = 0;
   #gatewayVersion = 0;
   #refreshing: Promise<void> = Promise.resolve();
 
-  private constructor(pool: pg.Pool, kinds: Kinds, onChanged: (instrument: Instrument) => void) {
+  private constructor(
+    pool: pg.Pool,
+    kinds: Kinds,
+    onChanged: (instrument: Instrument) => void,
+    onCredential: (id: string) => void,
+  ) {
     this.#pool = pool;
     this.#kinds = kinds;
     this.#onChanged = onChanged;
+    this.#onCredential = onCredential;
   }
 
+  /** `onCredential`: the secret of that gateway is another from now on. */
   static async open(
     pool: pg.Pool,
     kinds: Kinds,
     onChanged: (instrument: Instrument) => void = () => {},
+    onCredential: (id: string) => void = () => {},
   ): Promise<PostgresLedger> {
-    const opened = new PostgresLedger(pool, kinds, onChanged);
+    const opened = new PostgresLedger(pool, kinds, onChanged, onCredential);
     await opened.#refresh(() => {});
     return opened;
   }
@@ -69,6 +78,12 @@ export class PostgresLedger {
   refresh(): Promise<void> {
     this.#refreshing = this.#refreshing.catch(() => {}).then(() => this.#refresh(this.#onChanged));
     return this.#refreshing;
+  }
+
+  #learn(id: string, credential: Credential): void {
+    const known = this.#credentials.get(id);
+    this.#credentials.set(id, credential);
+    if (known && !known.hash.equals(credential.hash)) this.#onCredential(id);
   }
 
   async #refresh(onChanged: (instrument: Instrument) => void): Promise<void> {
@@ -93,7 +108,7 @@ export class PostgresLedger {
       ),
     );
     for (const { id, secret_salt, secret_hash, version } of gateways.rows) {
-      this.#credentials.set(id, { salt: secret_salt, hash: secret_hash });
+      this.#learn(id, { salt: secret_salt, hash: secret_hash });
       this.#gatewayVersion = Number(version);
     }
   }
@@ -151,7 +166,7 @@ export class PostgresLedger {
        RETURNING xmax = 0 AS created`,
       [id, credential.salt, credential.hash],
     );
-    this.#credentials.set(id, credential);
+    this.#learn(id, credential);
     return { id, created: rows[0]!.created, ...(given === undefined ? { secret } : {}) };
   }
 

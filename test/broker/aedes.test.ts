@@ -27,6 +27,7 @@ const refused: Decoded = {
 
 interface Broker {
   readonly port: number;
+  readonly disconnect: (identity: string) => void;
 }
 
 interface Received {
@@ -60,7 +61,7 @@ async function start(
     ...parts,
   });
   opened.push(devices);
-  const broker = { port: await devices.listen('127.0.0.1', 0) };
+  const broker = { port: await devices.listen('127.0.0.1', 0), disconnect: devices.disconnect };
   const arrived = async (n: number) => {
     while (received.length < n) await new Promise<void>((done) => (wake = done));
   };
@@ -309,4 +310,20 @@ test('a hook that throws refuses, and the broker lives', async () => {
   gateway.publishAsync(TOPIC, 'x', { qos: 1 }).catch(() => {});
   await closed;
   await client(broker);
+});
+
+test('an identity whose secret has changed is disconnected, and nobody else', async () => {
+  const { broker } = await start();
+  const [first, second, other] = [
+    await client(broker, { clientId: 'a' }),
+    await client(broker, { clientId: 'b' }),
+    await client(broker, { username: 'OTHER', password: 'OTHER-secret' }),
+  ];
+  const closed = Promise.all(
+    [first!, second!].map((one) => new Promise<void>((done) => one.once('close', () => done()))),
+  );
+  broker.disconnect('GW');
+  await closed;
+  expect(other!.connected).toBe(true);
+  broker.disconnect('nobody');
 });

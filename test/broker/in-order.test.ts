@@ -12,9 +12,9 @@ function setup() {
     nowMs += ms;
     for (const timer of timers.splice(0)) timer.atMs <= nowMs ? timer.run() : timers.push(timer);
   };
-  const place = (name: string, refused = false) => {
+  const place = (name: string, cost = 0) => {
     const answer = answers.place();
-    return () => answer(() => sent.push(name), refused);
+    return () => answer(() => sent.push(name), cost);
   };
   return { answers, sent, advance, place };
 }
@@ -31,7 +31,7 @@ test('answers leave in the order of their places, whenever they are ready', () =
 
 test('refused messages beyond the burst wait for their rate, and nothing overtakes them', () => {
   const { place, sent, advance, answers } = setup();
-  for (const name of ['bad1', 'bad2', 'bad3', 'bad4']) place(name, true)();
+  for (const name of ['bad1', 'bad2', 'bad3', 'bad4']) place(name, 1)();
   place('good')();
   expect(sent).toEqual(['bad1', 'bad2']);
   advance(1000);
@@ -44,6 +44,18 @@ test('refused messages beyond the burst wait for their rate, and nothing overtak
 test('two connections of one identity share its budget', () => {
   const budget = new RefusalBudget({ burst: 2, perSecond: 1 }, () => 0);
   const sent: string[] = [];
-  for (const name of ['a', 'b', 'c']) new InOrder(budget, () => {}).place()(() => sent.push(name), true);
+  for (const name of ['a', 'b', 'c']) new InOrder(budget, () => {}).place()(() => sent.push(name), 1);
   expect(sent).toEqual(['a', 'b']);
+});
+
+test('what costs much is answered at once and paid off before the next', () => {
+  let nowMs = 0;
+  const budget = new RefusalBudget({ burst: 2, perSecond: 1 }, () => nowMs);
+  expect(budget.spend(6)).toBe(true);
+  expect(budget.spend(0.1)).toBe(false);
+  expect(budget.refillMs).toBe(5_000);
+  nowMs = 4_999;
+  expect(budget.spend(0.1)).toBe(false);
+  nowMs = 5_001;
+  expect(budget.spend(0.1)).toBe(true);
 });

@@ -179,6 +179,13 @@ describe('what is refused, with code and path', () => {
     ],
     ['no time', GATEWAY, { 'M-1': [{ values: { active_import_kwh: 1 } }] }, 'missing_timestamp M-1[0].ts'],
     ['a local time', GATEWAY, one('2026-03-01T12:00:00', { active_import_kwh: 1 }), 'invalid_timestamp M-1[0].ts'],
+    [
+      'a day that is none',
+      GATEWAY,
+      one('2026-02-30T12:00:00Z', { active_import_kwh: 1 }),
+      'invalid_timestamp M-1[0].ts',
+    ],
+    ['24 o’clock', GATEWAY, one('2026-02-28T24:00:00Z', { active_import_kwh: 1 }), 'invalid_timestamp M-1[0].ts'],
     ['a time beyond all calendars', GATEWAY, one(1e300, { active_import_kwh: 1 }), 'invalid_timestamp M-1[0].ts'],
     ['a time that is true', GATEWAY, one(true, { active_import_kwh: 1 }), 'invalid_timestamp M-1[0].ts'],
     ['the future', GATEWAY, one(NOW + 300_001, { active_import_kwh: 1 }), 'future_timestamp M-1[0].ts'],

@@ -107,10 +107,23 @@ describe('silence', () => {
   it('of an instrument never heard waits until the district has finished joining', () => {
     const nowMs = START_MS + 500 * PERIOD_MS;
     receive([1, 2, 3, 4], periods(0, 500), nowMs);
-    tick(nowMs, nowMs + rules.startupGraceMs - 5000);
+    for (let n = 1; n <= 4; n++) {
+      tick(nowMs + (n - 1) * PERIOD_MS, nowMs + n * PERIOD_MS - 5000, SETTLE_MS);
+      receive([1, 2, 3, 4], [500 + n], nowMs + n * PERIOD_MS);
+    }
     expect(found).toEqual([]);
-    tick(nowMs + rules.startupGraceMs, nowMs + rules.startupGraceMs);
+    tick(nowMs + 4 * PERIOD_MS, nowMs + 4 * PERIOD_MS);
     expect(found).toEqual(['opened silent instrument:5 0']);
+  });
+
+  it('is not invented while a history comes in instrument by instrument for many minutes', () => {
+    let nowMs = START_MS + 500 * PERIOD_MS;
+    for (const key of ALL) {
+      receive([key], periods(400, 500), nowMs);
+      tick(nowMs, nowMs + 5 * 60_000, SETTLE_MS);
+      nowMs += 5 * 60_000;
+    }
+    expect(found).toEqual([]);
   });
 
   it('of an instrument entered later counts from then', () => {

@@ -14,7 +14,13 @@ test('another process learns of imports and credentials, and only of what is new
   const db = await testDatabase();
   const writer = await PostgresLedger.open(db.pool, kinds);
   const told: string[] = [];
-  const reader = await PostgresLedger.open(db.pool, kinds, ({ id }) => told.push(id));
+  const rotated: string[] = [];
+  const reader = await PostgresLedger.open(
+    db.pool,
+    kinds,
+    ({ id }) => told.push(id),
+    (id) => rotated.push(id),
+  );
   await writer.importCsv(csv(['A', 'B']));
   await writer.putGateway('GW', 'a secret of the gateway');
   expect(reader.ledger.byId('A')).toBeUndefined();
@@ -26,6 +32,7 @@ test('another process learns of imports and credentials, and only of what is new
   await writer.putGateway('GW', 'another secret');
   await Promise.all([reader.refresh(), reader.refresh()]);
   expect(told).toEqual(['A', 'B', 'B', 'C']);
+  expect(rotated).toEqual(['GW']);
   expect(reader.verifyGateway('GW', 'a secret of the gateway')).toBe(false);
   expect(reader.ledger.ofDistrict('D2').map(({ id }) => id)).toEqual(['B', 'C']);
   await db.close();
