@@ -30,7 +30,7 @@ export function addressOf({ url, username, password }: Given): MqttAddress {
 /** CONNACK: return codes of MQTT 3.1.1 (table 3.1) and reason codes of MQTT 5 (table 3.1) that waiting will not cure. */
 const WRONG_PASSWORD = [4, 134];
 const NOT_ADMITTED = [1, 2, 5, 128, 132, 133, 135, 138, 140];
-const TLS_DISTRUST = /CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)|HOSTNAME_MISMATCH|INVALID_CA|ERR_TLS|ERR_OSSL|ERR_SSL/;
+const TLS_DISTRUST = /CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)|HOSTNAME_MISMATCH|INVALID_CA/;
 
 /** undefined = the broker may come, or come back, and then take us. */
 export function refusedAtStart(error: unknown, { url, username }: Given): MeterwardenError | undefined {
@@ -53,8 +53,12 @@ export function refusedAtStart(error: unknown, { url, username }: Given): Meterw
 }
 
 function problemOf(code: unknown, message: string): keyof typeof START_PROBLEMS | undefined {
-  if (typeof code === 'number' && WRONG_PASSWORD.includes(code)) return 'wrong_password';
   if (/^Subscribe error/.test(message)) return 'not_permitted';
-  if (typeof code === 'number' && NOT_ADMITTED.includes(code)) return 'not_admitted';
-  return typeof code === 'string' && TLS_DISTRUST.test(code) ? 'untrusted' : undefined;
+  if (typeof code === 'number') {
+    if (WRONG_PASSWORD.includes(code)) return 'wrong_password';
+    return NOT_ADMITTED.includes(code) ? 'not_admitted' : undefined;
+  }
+  if (typeof code !== 'string') return undefined;
+  if (/^ERR_SSL_.*ALERT/.test(code)) return 'not_admitted'; // what it has against our certificate
+  return TLS_DISTRUST.test(code) ? 'untrusted' : undefined;
 }

@@ -118,7 +118,7 @@ async function once(parts: SessionParts, over: AbortSignal, work: (link: MqttLin
     if (!parts.stop.aborted) cut();
     const end = await link.ended;
     parts.onDown(end);
-    return { result, end, kept: link.kept, error: error ?? link.error };
+    return { result, end, kept: link.kept, error: link.error ?? error };
   } finally {
     parts.stop.removeEventListener('abort', finish);
     parts.lost.removeEventListener('abort', cut);

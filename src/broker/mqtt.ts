@@ -1,6 +1,7 @@
 /** An external broker that devices connect to: its workers share the messages and acknowledge them after the commit. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Counter, Gauge, type Registry } from 'prom-client';
+import { MeterwardenError } from '../errors.ts';
 import { type Decoded, type Message, type Refusal, showable } from '../ingest/decode.ts';
 import type { Outcome, Settle } from '../pipeline.ts';
 import type { SlotLease, SlotSessions, Slots } from '../store/postgres-slots.ts';
@@ -71,6 +72,11 @@ const NOTICE_RATE = { burst: 100, perSecond: 10 };
 const MAX_TRACKED_CLIENTS = 10_000;
 
 export async function startMqtt(options: MqttOptions): Promise<MqttIngest> {
+  const { clientProperty: value, protocolVersion } = options;
+  if (value !== undefined && protocolVersion === 4) {
+    const params = { value, expected: 'MQTT_VERSION=5' };
+    throw new MeterwardenError('invalid_setting', { path: 'MQTT_CLIENT_PROPERTY', params });
+  }
   const ingest = new Ingest(options);
   try {
     await ingest.start();

@@ -38,6 +38,8 @@ export interface SlotLease {
   release(): Promise<void>;
 }
 
+type Query = <Row extends pg.QueryResultRow>(sql: string, params: unknown[]) => Promise<pg.QueryResult<Row>>;
+
 /** Locks are (this, slot). Any constant. */
 const LOCK_CLASS = 7_236_407;
 /** Those who leave take turns, so that one remains. */
@@ -72,8 +74,9 @@ export class PostgresSlots implements Slots {
       await client.connect();
       await client.query(SERVER_PATIENCE);
       const { rows } = await client.query<{ name: string }>('SELECT name FROM ingest_group');
-      const slot = await lowestFree(client);
-      const left = (await sessionsOf(client, slot)) ?? { clientIds: [], filters: [] };
+      const query: Query = (sql, params) => client.query(sql, params);
+      const slot = await lowestFree(query);
+      const left = (await sessionsOf(query, slot)) ?? { clientIds: [], filters: [] };
       return new Lease(client, slot, rows[0]!.name, left, lost);
     } catch (error) {
       await client.end().catch(() => {});
@@ -89,6 +92,8 @@ class Lease implements SlotLease {
   readonly #client: pg.Client;
   readonly #lost: AbortController;
   readonly #heartbeat: NodeJS.Timeout;
+  /** A connection takes one query at a time. */
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(client: pg.Client, slot: number, group: string, left: SlotSessions, lost: AbortController) {
     this.#client = client;
@@ -107,7 +112,7 @@ class Lease implements SlotLease {
   async confirm(): Promise<boolean> {
     if (this.lost.aborted) return false;
     try {
-      await this.#client.query('UPDATE ingest_slots SET seen_at = now() WHERE slot = $1', [this.slot]);
+      await this.#query('UPDATE ingest_slots SET seen_at = now() WHERE slot = $1', [this.slot]);
     } catch {
       this.#lost.abort();
     }
@@ -115,7 +120,7 @@ class Lease implements SlotLease {
   }
 
   async record({ clientIds, filters }: SlotSessions): Promise<void> {
-    await this.#client.query(
+    await this.#query(
       `INSERT INTO ingest_slots (slot, client_ids, filters) VALUES ($1, $2, $3)
        ON CONFLICT (slot) DO UPDATE SET client_ids = $2, filters = $3, leaving = false, seen_at = now()`,
       [this.slot, clientIds, filters],
@@ -123,13 +128,14 @@ class Lease implements SlotLease {
   }
 
   async adopt(): Promise<OrphanedSlot | undefined> {
-    const { rows } = await this.#client.query<{ slot: number }>(
+    const query: Query = (sql, params) => this.#query(sql, params);
+    const { rows } = await this.#query<{ slot: number }>(
       `SELECT slot FROM ingest_slots s WHERE NOT EXISTS (${holding('s.slot')}) ORDER BY slot`,
       [LOCK_CLASS],
     );
     for (const { slot } of rows) {
-      if (!(await lock(this.#client, slot))) continue;
-      const sessions = await sessionsOf(this.#client, slot);
+      if (!(await lock(query, slot))) continue;
+      const sessions = await sessionsOf(query, slot);
       if (sessions) return { slot, ...sessions };
       await this.#unlock(slot); // another worker was done with it meanwhile
     }
@@ -137,20 +143,20 @@ class Lease implements SlotLease {
   }
 
   async forget(slot: number): Promise<void> {
-    await this.#client.query('DELETE FROM ingest_slots WHERE slot = $1', [slot]);
+    await this.#query('DELETE FROM ingest_slots WHERE slot = $1', [slot]);
     if (slot !== this.slot) await this.#unlock(slot);
   }
 
   async leave(): Promise<boolean> {
     // A statement of its own: what the others decided before us must be seen.
-    await this.#client.query('SELECT pg_advisory_lock($1)', [LEAVING_LOCK]);
-    const { rowCount } = await this.#client.query(
+    await this.#query('SELECT pg_advisory_lock($1)', [LEAVING_LOCK]);
+    const { rowCount } = await this.#query(
       `UPDATE ingest_slots SET leaving = true WHERE slot = $2 AND EXISTS (
          SELECT FROM ingest_slots s WHERE s.slot <> $2 AND NOT s.leaving AND EXISTS (${holding('s.slot')})
        )`,
       [LOCK_CLASS, this.slot],
     );
-    await this.#client.query('SELECT pg_advisory_unlock($1)', [LEAVING_LOCK]);
+    await this.#query('SELECT pg_advisory_unlock($1)', [LEAVING_LOCK]);
     return rowCount === 1;
   }
 
@@ -159,8 +165,14 @@ class Lease implements SlotLease {
     await this.#client.end().catch(() => {});
   }
 
+  #query<Row extends pg.QueryResultRow>(sql: string, params: unknown[]): Promise<pg.QueryResult<Row>> {
+    const answer = this.#turn.then(() => this.#client.query<Row>(sql, params));
+    this.#turn = answer.catch(() => {});
+    return answer;
+  }
+
   async #unlock(slot: number): Promise<void> {
-    await this.#client.query('SELECT pg_advisory_unlock($1, $2)', [LOCK_CLASS, slot]);
+    await this.#query('SELECT pg_advisory_unlock($1, $2)', [LOCK_CLASS, slot]);
   }
 }
 
@@ -171,23 +183,19 @@ function holding(slot: string): string {
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())`;
 }
 
-async function lowestFree(client: pg.Client): Promise<number> {
-  for (let slot = 0; slot < MAX_SLOTS; slot++) if (await lock(client, slot)) return slot;
+async function lowestFree(query: Query): Promise<number> {
+  for (let slot = 0; slot < MAX_SLOTS; slot++) if (await lock(query, slot)) return slot;
   throw new Error(`all ${MAX_SLOTS} slots are taken`);
 }
 
-async function lock(client: pg.Client, slot: number): Promise<boolean> {
-  const { rows } = await client.query<{ ours: boolean }>('SELECT pg_try_advisory_lock($1, $2) AS ours', [
-    LOCK_CLASS,
-    slot,
-  ]);
+async function lock(query: Query, slot: number): Promise<boolean> {
+  const sql = 'SELECT pg_try_advisory_lock($1, $2) AS ours';
+  const { rows } = await query<{ ours: boolean }>(sql, [LOCK_CLASS, slot]);
   return rows[0]!.ours;
 }
 
-async function sessionsOf(client: pg.Client, slot: number): Promise<SlotSessions | undefined> {
-  const { rows } = await client.query<SlotSessions>(
-    'SELECT client_ids AS "clientIds", filters FROM ingest_slots WHERE slot = $1',
-    [slot],
-  );
+async function sessionsOf(query: Query, slot: number): Promise<SlotSessions | undefined> {
+  const sql = 'SELECT client_ids AS "clientIds", filters FROM ingest_slots WHERE slot = $1';
+  const { rows } = await query<SlotSessions & pg.QueryResultRow>(sql, [slot]);
   return rows[0];
 }

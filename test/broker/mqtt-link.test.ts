@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import packets, { type IConnectPacket, type Packet } from 'mqtt-packet';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type LinkOptions, MqttLink } from '../../src/broker/mqtt-link.ts';
+import { type LinkEnd, type LinkOptions, MqttLink } from '../../src/broker/mqtt-link.ts';
+import { serve } from '../../src/broker/mqtt-session.ts';
 
 const NEVER = new AbortController().signal;
 type Version = 4 | 5;
@@ -51,7 +52,7 @@ function send(socket: Socket, version: Version, packet: Packet): void {
   socket.write(packets.generate(packet, { protocolVersion: version }));
 }
 
-async function open(options: Partial<LinkOptions> = {}): Promise<MqttLink> {
+function linkOptions(options: Partial<LinkOptions> = {}): LinkOptions {
   const { port } = server.address() as AddressInfo;
   const address = {
     protocol: 'mqtt' as const,
@@ -62,10 +63,11 @@ async function open(options: Partial<LinkOptions> = {}): Promise<MqttLink> {
     password: undefined,
   };
   const onMessage = () => {};
-  link = await MqttLink.open(
-    { address, clientId: 'c', tls: undefined, protocolVersion: 5, maxInFlight: 8, onMessage, ...options },
-    NEVER,
-  );
+  return { address, clientId: 'c', tls: undefined, protocolVersion: 5, maxInFlight: 8, onMessage, ...options };
+}
+
+async function open(options: Partial<LinkOptions> = {}): Promise<MqttLink> {
+  link = await MqttLink.open(linkOptions(options), NEVER);
   return link;
 }
 
@@ -240,4 +242,38 @@ test('connecting can be called off', async () => {
   await expect(opening).rejects.toThrow();
   socket.destroy();
   silent.close();
+});
+
+test('a session taken over comes back late, one that lost its connection at once', async () => {
+  const stop = new AbortController();
+  const connects = (clientId: string) =>
+    heard.filter((packet) => packet.cmd === 'connect' && packet.clientId === clientId);
+  const ends: LinkEnd[] = [];
+  const errors: string[] = [];
+  const session = (clientId: string) =>
+    serve(
+      {
+        ...linkOptions({ clientId }),
+        mayConnect: async () => true,
+        stop: stop.signal,
+        lost: NEVER,
+        onDown: (end) => ends.push(end),
+        onError: (error) => errors.push(String(error)),
+        pace: { minBackoffMs: 1, maxBackoffMs: 60_000, random: () => 0, quietMs: 1, patienceMs: 1 },
+      },
+      { filters: ['t'], stale: [], ready: () => {} },
+    );
+  const displaced = session('displaced');
+  await hear(() => connects('displaced').length === 1);
+  send(sockets[0]!, 5, { cmd: 'disconnect', reasonCode: 0x8e } as Packet);
+  const unlucky = session('unlucky');
+  for (let n = 1; n <= 5; n++) {
+    await hear(() => connects('unlucky').length === n);
+    sockets.at(-1)!.destroy();
+  }
+  expect(connects('displaced')).toHaveLength(1);
+  expect(ends[0]).toBe('taken-over');
+  expect(errors[0]).toContain('somebody else uses the client id');
+  stop.abort();
+  await Promise.all([displaced, unlucky]);
 });

@@ -30,8 +30,11 @@ export class Mosquitto {
     this.#folder = folder;
   }
 
-  /** `users`: names and their passwords. `more`: lines of configuration, for what a test needs besides. */
-  static async start(users: Readonly<Record<string, string>>, more = ''): Promise<Mosquitto> {
+  /** `users`: names and their passwords. `more`: lines of configuration; `acl`: in place of the documented one. */
+  static async start(
+    users: Readonly<Record<string, string>>,
+    { more = '', acl = readFileSync(join(DEPLOY, 'acl'), 'utf8') } = {},
+  ): Promise<Mosquitto> {
     if (MOSQUITTO === undefined) throw new Error('no mosquitto on PATH');
     const folder = mkdtempSync(join(tmpdir(), 'meterwarden-mosquitto-'));
     chmodSync(folder, 0o777);
@@ -39,7 +42,7 @@ export class Mosquitto {
     chmodSync(join(folder, 'data'), 0o777); // as root it becomes another user
     const port = await freePort();
     const lines = Object.entries(users).map(([name, password]) => mosquittoPasswordLine(name, password)!);
-    writeMosquittoFiles(folder, lines, readFileSync(join(DEPLOY, 'acl'), 'utf8'));
+    writeMosquittoFiles(folder, lines, acl);
     for (const file of ['passwd', 'acl']) chmodSync(join(folder, file), 0o644);
     const config = readFileSync(join(DEPLOY, 'mosquitto.conf'), 'utf8')
       .replace('listener 1883', `listener ${port} 127.0.0.1`)
@@ -71,6 +74,15 @@ export class Mosquitto {
     const exited = once(child, 'exit');
     child.kill(signal);
     await exited;
+  }
+
+  /** Connections stay open, and nothing is answered. */
+  pause(): void {
+    this.#child!.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#child!.kill('SIGCONT');
   }
 
   async stop(): Promise<void> {
