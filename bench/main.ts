@@ -167,7 +167,7 @@ program
   .option('--window <seconds>', 'lists of: time within which they do', positives, [10, 60, 300])
   .option('--workers <n>', 'ingest processes', positives, [1, 2, 4])
   .option('--postgres-cores <n>', 'cores of the PostgreSQL behind them', positive, 4)
-  .option('--per-message <n>', 'readings in a message', positive, 100)
+  .option('--per-message <n>', 'readings in a message; 1 = meters that connect themselves', positives, [100])
   .option('--costs <file>', 'what bench cost wrote', 'docs/scale-cost.json')
   .option('--measure', 'also send bursts to the real service, and predict them', false)
   .option('--json <file>', 'the real bursts with their predictions, as JSON')

@@ -1,7 +1,8 @@
 /** `bench burst`: the quarter-hour burst of a fleet, predicted from measured constants; with `--measure`, beside a real one. */
 import { writeFile } from 'node:fs/promises';
 import { readCosts } from '../cost/command.ts';
-import { type Constants, constantsOf } from '../cost/costs.ts';
+import { type Constants, fullConstantsOf } from '../cost/costs.ts';
+import { ASSUMED } from '../cost/machines.ts';
 import { describeMachine } from '../machine.ts';
 import { renew } from '../markdown.ts';
 import { startPostgres } from '../postgres.ts';
@@ -14,7 +15,7 @@ export interface BurstOptions {
   window: number[];
   workers: number[];
   postgresCores: number;
-  perMessage: number;
+  perMessage: number[];
   costs: string;
   measure: boolean;
   json?: string;
@@ -22,7 +23,7 @@ export interface BurstOptions {
 }
 
 /** A reading of four quantities as JSON. */
-export const BYTES_PER_READING = 125;
+const BYTES_PER_READING = 125;
 
 /** Bursts a machine of two cores can make and take. */
 const MEASURED = [
@@ -32,7 +33,7 @@ const MEASURED = [
 ] as const;
 
 export async function burst(options: BurstOptions, progress: (line: string) => void): Promise<void> {
-  const constants = constantsOf(await readCosts(options.costs));
+  const constants = fullConstantsOf(await readCosts(options.costs));
   const parts: Record<string, string> = { 'burst predicted': predictionTable(predictions(options, constants)) };
   if (options.measure) {
     progress('bursts into the real service');
@@ -44,23 +45,27 @@ export async function burst(options: BurstOptions, progress: (line: string) => v
   process.stdout.write(`${Object.values(parts).join('\n\n')}\n`);
 }
 
-export function predictions(
+function predictions(
   { instruments, window, workers, postgresCores, perMessage }: Omit<BurstOptions, 'costs' | 'measure'>,
   constants: Constants,
 ) {
-  return window.flatMap((seconds) =>
-    workers.map((count) => {
-      const planned: Burst = {
-        readings: instruments,
-        readingsPerMessage: perMessage,
-        bytesPerReading: BYTES_PER_READING,
-        windowMs: seconds * 1000,
-        workers: count,
-        postgresCores,
-        log: count > 1,
-      };
-      return { burst: planned, result: simulate(planned, constants) };
-    }),
+  const planned = (readingsPerMessage: number, seconds: number, count: number): Burst => ({
+    readings: instruments,
+    readingsPerMessage,
+    bytesPerReading: BYTES_PER_READING,
+    windowMs: seconds * 1000,
+    workers: count,
+    connections: instruments / (readingsPerMessage > 1 ? ASSUMED.metersPerGateway : 1) / count,
+    postgresCores,
+    log: count > 1,
+  });
+  return perMessage.flatMap((readings) =>
+    window.flatMap((seconds) =>
+      workers.map((count) => {
+        const one = planned(readings, seconds, count);
+        return { burst: one, result: simulate(one, constants) };
+      }),
+    ),
   );
 }
 
@@ -78,13 +83,14 @@ async function compare(constants: Constants): Promise<Comparisons> {
   }
 }
 
-export function asBurst({ shape, readings, windowMs, freeCores }: MeasuredBurst): Burst {
+function asBurst({ shape, readings, windowMs, freeCores }: MeasuredBurst): Burst {
   return {
     readings,
     readingsPerMessage: shape === 'gateway' ? FLEET.instrumentsPerGateway : 1,
     bytesPerReading: BYTES_PER_READING,
     windowMs,
     workers: 1,
+    connections: FLEET.gateways,
     postgresCores: 1,
     log: false,
     sharedCores: freeCores,

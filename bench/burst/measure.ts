@@ -15,6 +15,9 @@ export interface MeasuredBurst {
   windowMs: number;
   /** Of the machine's cores, those that neither the generator nor anybody else used meanwhile. */
   freeCores: number;
+  /** Processor time per reading. */
+  serviceUs: number;
+  postgresUs: number;
   maxInFlightReadings: number;
   p50Ms: number;
   p99Ms: number;
@@ -27,6 +30,7 @@ export const FLEET: BenchFleet = { gateways: 100, instrumentsPerGateway: 100 };
 const HISTORY_DAYS = 3;
 const WARMUP_MS = 8_000;
 const WARMUP_RATE: Record<Shape, number> = { single: 5_000, gateway: 150 };
+const WARMUP_BURST = { readings: 100_000, windowMs: 2_000 };
 const REST_MS = 3_000;
 const SAMPLE_MS = 50;
 const CORES = navigator.hardwareConcurrency;
@@ -39,31 +43,39 @@ export async function measureBursts(
   return withLoadedPipeline(postgres, meterwarden, settings, async ({ pid, http }, load) => {
     for (const shape of ['single', 'gateway'] as const)
       await load.run({ shape, window: 200, warmupMs: 0, measureMs: WARMUP_MS, ratePerSecond: WARMUP_RATE[shape] });
-    const ownUs = async () => (await processTime(pid!)).totalUs + (await familyUs(postgres.postmaster));
+    // Code that only a backlog runs warms up as well.
+    for (const shape of ['single', 'gateway'] as const) await send(load, { shape, ...WARMUP_BURST });
+    const usage = async () => ({
+      machine: await machineUs(),
+      service: (await processTime(pid!)).totalUs,
+      postgres: await familyUs(postgres.postmaster),
+      commits: (await metricsOf(http!.url))('meterwarden_commit_seconds_count'),
+      atMs: performance.now(),
+    });
     const measured: MeasuredBurst[] = [];
     for (const burst of bursts) {
       await postgres.checkpoint();
       await sleep(REST_MS);
       const watch = watchInFlight(http!.url);
-      const [machine, own, commits, before] = [
-        await machineUs(),
-        await ownUs(),
-        await commitsOf(http!.url),
-        performance.now(),
-      ];
+      const before = await usage();
       const { p50Ms, p99Ms, maxMs } = await send(load, burst);
-      const drainedMs = performance.now() - before;
-      const othersUs = (await machineUs()) - machine - ((await ownUs()) - own);
-      const freeCores = Math.max(0, CORES - othersUs / 1000 / drainedMs);
-      const maxInFlightReadings = await watch.stop();
-      const result = { p50Ms, p99Ms, maxMs, drainedMs, freeCores, maxInFlightReadings };
-      measured.push({ ...burst, ...result, commits: (await commitsOf(http!.url)) - commits });
+      const drainedMs = performance.now() - before.atMs;
+      const after = await usage();
+      const used = (name: keyof typeof before) => after[name] - before[name];
+      const othersUs = used('machine') - used('service') - used('postgres');
+      measured.push({
+        ...burst,
+        freeCores: Math.max(0, CORES - othersUs / 1000 / used('atMs')),
+        serviceUs: used('service') / burst.readings,
+        postgresUs: used('postgres') / burst.readings,
+        maxInFlightReadings: await watch.stop(),
+        ...{ p50Ms, p99Ms, maxMs, drainedMs },
+        commits: used('commits'),
+      });
     }
     return measured;
   });
 }
-
-const commitsOf = async (url: string) => (await metricsOf(url))('meterwarden_commit_seconds_count');
 
 function send(load: Load, { shape, readings, windowMs }: Pick<MeasuredBurst, 'shape' | 'readings' | 'windowMs'>) {
   const publishes = shape === 'gateway' ? readings / FLEET.instrumentsPerGateway : readings;

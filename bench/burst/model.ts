@@ -3,8 +3,9 @@
  * ingest processes before one PostgreSQL.
  *
  *   arrivals   λ = messages / (k · window) per worker; unread until its thread has read them
- *   thread     one per worker, shared evenly by reading messages (messageUs + r · (readingUs − encodeUs − judgeUs) each)
- *              and by the commit that runs (turnUs + n · encodeUs before the store, n · judgeUs after it)
+ *   thread     one per worker; it reads messages (messageUs + r · (readingUs − encodeUs − judgeUs) each) and works for the commit
+ *              that runs (turnUs + n · encodeUs before the store, n · judgeUs after it), which gets its turn when
+ *              what was there before it has been read, at most `SOCKET_BYTES` of each connection
  *   commit     what is waiting, at most `maxCommitReadings`: encode → commitMs + (commitUs + n · storeUs) of a backend
  *              → with a log, one worker at a time: logMs for its readings per entry, in proportion → judge → acknowledged
  *   shed       a message read while `maxWaitingMessages` or `maxWaitingBytes` wait; a commit that takes longer than what is left
@@ -41,6 +42,8 @@ export interface Burst {
   bytesPerReading: number;
   windowMs: number;
   workers: number;
+  /** Of each worker. */
+  connections: number;
   postgresCores: number;
   /** Several workers log what they stored; one alone judges as it commits. */
   log: boolean;
@@ -84,13 +87,18 @@ interface Commit {
 interface Worker {
   arrived: number;
   read: number;
+  /** Messages it may still read before the commit has its turn. */
+  turn: number;
   /** Read, in the order of arrival. */
   waiting: Span[];
   waitingMessages: number;
   commit: Commit | undefined;
 }
 
-const STEPS_PER_WINDOW = 5_000;
+/** What Node reads from a socket at once. */
+const SOCKET_BYTES = 64 * 1024;
+/** A millisecond each, up to a window of five minutes. */
+const STEPS_PER_WINDOW = 300_000;
 const GIVE_UP_MS = 3_600_000;
 /** Parts of a commit's messages whose latency is told apart. */
 const PARTS = 10;
@@ -106,6 +114,8 @@ class Simulation {
   readonly #workers: Worker[];
   readonly #perWorker: number;
   readonly #stepMs: number;
+  /** Messages that one read of every connection brings. */
+  readonly #turn: number;
   #nowMs = 0;
   #logHeldBy: Worker | undefined;
   #shed = 0;
@@ -120,10 +130,12 @@ class Simulation {
     this.#constants = constants;
     this.#limits = limits;
     this.#perWorker = burst.readings / burst.readingsPerMessage / burst.workers;
+    this.#turn = (burst.connections * SOCKET_BYTES) / (burst.readingsPerMessage * burst.bytesPerReading);
     this.#stepMs = Math.max(1, burst.windowMs / STEPS_PER_WINDOW);
     this.#workers = Array.from({ length: burst.workers }, () => ({
       arrived: 0,
       read: 0,
+      turn: 0,
       waiting: [],
       waitingMessages: 0,
       commit: undefined,
@@ -207,11 +219,26 @@ class Simulation {
   }
 
   #useThread(worker: Worker, budgetMs: number): void {
-    const readable = worker.arrived - worker.read;
-    const forCommit = isOnThread(worker.commit) ? (readable > 0 ? budgetMs / 2 : budgetMs) : 0;
-    const used = Math.min(forCommit, worker.commit?.leftMs ?? 0);
-    if (forCommit > 0) this.#advance(worker, worker.commit!, used);
-    this.#read(worker, Math.min(readable, (budgetMs - used) / this.#messageMs()));
+    const messageMs = this.#messageMs();
+    let leftMs = budgetMs;
+    const read = (most: number) => {
+      const messages = Math.min(worker.arrived - worker.read, most, leftMs / messageMs);
+      this.#read(worker, messages);
+      leftMs -= messages * messageMs;
+      return messages;
+    };
+    if (isOnThread(worker.commit)) {
+      worker.turn -= read(worker.turn);
+      const waits = worker.turn > 1e-9 && worker.arrived - worker.read > 1e-9;
+      if (waits) return;
+      const used = Math.min(leftMs, worker.commit!.leftMs);
+      leftMs -= used;
+      this.#advance(worker, worker.commit!, used);
+      if (isOnThread(worker.commit)) return;
+    }
+    read(Number.POSITIVE_INFINITY);
+    // Sockets are served in the order in which something came: what is there now goes first, what comes later does not.
+    worker.turn = Math.min(this.#turn, worker.arrived - worker.read);
   }
 
   #messageMs(): number {

@@ -14,12 +14,13 @@ export interface Comparisons {
   bursts: Comparison[];
 }
 
-const seconds = (ms: number) => `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 0)} s`;
+const seconds = (ms: number) => `${(ms / 1000).toFixed(ms < 9_995 ? 2 : 0)} s`;
 
 export function predictionTable(rows: readonly { burst: Burst; result: BurstResult }[]): string {
   return table(
     [
       'instruments',
+      'in a message',
       'within',
       'workers',
       'most waiting',
@@ -32,6 +33,7 @@ export function predictionTable(rows: readonly { burst: Burst; result: BurstResu
     ],
     rows.map(({ burst, result }) => [
       count(burst.readings),
+      count(burst.readingsPerMessage),
       seconds(burst.windowMs),
       String(burst.workers),
       `${count(result.maxWaitingReadings)} readings`,
@@ -50,6 +52,7 @@ export function comparisonTable({ machine, bursts }: Comparisons): string {
   const rows = bursts.map(({ measured, predicted }) => [
     `${count(measured.readings)} readings, ${measured.shape === 'gateway' ? '100 to a message' : 'one to a message'}, in ${seconds(measured.windowMs)}`,
     measured.freeCores.toFixed(2),
+    `${measured.serviceUs.toFixed(1)} + ${measured.postgresUs.toFixed(1)} µs`,
     both(count(predicted.maxWaitingReadings), count(measured.maxInFlightReadings)),
     both(seconds(predicted.p50Ms), seconds(measured.p50Ms)),
     both(seconds(predicted.p99Ms), seconds(measured.p99Ms)),
@@ -59,6 +62,7 @@ export function comparisonTable({ machine, bursts }: Comparisons): string {
   const head = [
     'predicted / measured',
     'cores left by others',
+    'service + PostgreSQL per reading',
     'most in flight',
     'p50',
     'p99',

@@ -2,9 +2,11 @@
 import type { Machine } from '../machine.ts';
 import type { Shape } from '../publishes.ts';
 
-/** One run at a fixed rate. Processor time is that above an idle service's. */
+/** One run, at a fixed rate or as fast as it is acknowledged. Processor time is that above an idle service's. */
 export interface IngestRun {
   shape: Shape;
+  /** As fast as acknowledged: a read of a socket brings many messages. */
+  full: boolean;
   readingsPerSecond: number;
   readings: number;
   messages: number;
@@ -128,19 +130,21 @@ export interface Constants {
   logReadingsPerEntry: number;
 }
 
-export function constantsOf({ ingest, log, inProcess }: Costs): Constants {
+/** At rates that leave room, where nearly every message is a read of its socket: what machines are planned by. */
+export function constantsOf(costs: Costs): Constants {
+  const { log, inProcess } = costs;
+  const ingest = costs.ingest.filter(({ full }) => !full);
   const [messageUs, readingUs, turnUs] = leastSquares(
     ingest.map((run) => ({ of: [run.messages, run.readings, run.commits], is: run.serviceMainUs })),
   ) as [number, number, number];
   const [commitUs, storeUs] = leastSquares(
     ingest.map((run) => ({ of: [run.commits, run.readings], is: run.postgresUs })),
   ) as [number, number];
-  const sum = (value: (run: IngestRun) => number) => ingest.reduce((total, run) => total + value(run), 0);
   return {
     messageUs,
     readingUs,
     turnUs,
-    threads: sum((run) => run.serviceUs) / sum((run) => run.serviceMainUs),
+    threads: threadsOf(ingest),
     encodeUs: inProcess.encodeCopyUs,
     encodeLogUs: inProcess.encodeLogUs,
     judgeUs: inProcess.judgeUs,
@@ -152,6 +156,25 @@ export function constantsOf({ ingest, log, inProcess }: Costs): Constants {
     logMs: log.appendMs,
     logReadingsPerEntry: log.readingsPerEntry,
   };
+}
+
+/** With a backlog, where a read of a socket brings many messages and a commit many readings: what a burst is served with. */
+export function fullConstantsOf(costs: Costs): Constants {
+  const constants = constantsOf(costs);
+  const { turnUs, commitUs } = constants;
+  const ingest = costs.ingest.filter(({ full }) => full);
+  const [messageUs, readingUs] = leastSquares(
+    ingest.map((run) => ({ of: [run.messages, run.readings], is: run.serviceMainUs - run.commits * turnUs })),
+  ) as [number, number];
+  const [storeUs] = leastSquares(
+    ingest.map((run) => ({ of: [run.readings], is: run.postgresUs - run.commits * commitUs })),
+  ) as [number];
+  return { ...constants, messageUs, readingUs, storeUs, threads: threadsOf(ingest) };
+}
+
+function threadsOf(runs: readonly IngestRun[]): number {
+  const sum = (value: (run: IngestRun) => number) => runs.reduce((total, run) => total + value(run), 0);
+  return sum((run) => run.serviceUs) / sum((run) => run.serviceMainUs);
 }
 
 /** Non-negative factors of the columns whose sums come nearest to the targets, every row counting by its relative error. */

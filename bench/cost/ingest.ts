@@ -1,8 +1,8 @@
-/** Processor time per reading, at fixed moderate rates: as fast as possible would measure who else is there. */
+/** Processor time per reading, at fixed moderate rates and with a backlog. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BenchFleet } from '../fleet.ts';
 import { withLoadedPipeline } from '../ingest.ts';
-import type { Load } from '../load.ts';
+import type { Load, LoadResult } from '../load.ts';
 import { meterwarden } from '../pipelines/meterwarden.ts';
 import { type BenchPostgres, queryOnce } from '../postgres.ts';
 import type { Shape } from '../publishes.ts';
@@ -20,6 +20,8 @@ const RATES: readonly (readonly [Shape, number])[] = [
   ['gateway', 100],
   ['gateway', 200],
 ];
+/** In flight per connection when it goes as fast as acknowledged. */
+const FULL_WINDOW: Record<Shape, number> = { single: 20, gateway: 4 };
 const WARMUP: typeof RATES = [
   ['single', 8_000],
   ['gateway', 200],
@@ -50,15 +52,20 @@ export async function measureIngestCost(
     const idle = await idlePerSecond(sample, seconds);
     for (const [shape, ratePerSecond] of WARMUP) await atRate(load, shape, ratePerSecond, WARMUP_MS);
     const ingest: IngestRun[] = [];
-    for (const [shape, ratePerSecond] of RATES) {
+    const measure = async (shape: Shape, full: boolean, work: () => Promise<LoadResult>) => {
       await postgres.checkpoint();
       const before = await sample();
-      const { p50Ms, p99Ms } = await atRate(load, shape, ratePerSecond, seconds * 1000);
+      const { p50Ms, p99Ms } = await work();
       const after = await sample();
-      const run = { ...runOf(shape, before, after, idle), p50Ms, p99Ms };
+      const run = { ...runOf(before, after, idle), shape, full, p50Ms, p99Ms };
       onMeasured(run);
       ingest.push(run);
-    }
+    };
+    const measureMs = seconds * 1000;
+    for (const [shape, ratePerSecond] of RATES)
+      await measure(shape, false, () => atRate(load, shape, ratePerSecond, measureMs));
+    for (const shape of ['single', 'gateway'] as const)
+      await measure(shape, true, () => load.run({ shape, window: FULL_WINDOW[shape], warmupMs: 0, measureMs }));
     const [found] = await queryOnce(databaseUrl!, 'SELECT count(*)::int AS findings FROM findings');
     if (found?.findings !== 0) throw new Error(`${found?.findings} findings about instruments without a fault`);
     return { idle, ingest };
@@ -94,11 +101,10 @@ async function takeSample(pid: number, url: string, postmaster: number): Promise
   };
 }
 
-function runOf(shape: Shape, before: Sample, after: Sample, idle: Costs['idle']): Omit<IngestRun, 'p50Ms' | 'p99Ms'> {
+function runOf(before: Sample, after: Sample, idle: Costs['idle']) {
   const of = (name: keyof Sample) => after[name] - before[name];
   const seconds = of('atMs') / 1000;
   return {
-    shape,
     readingsPerSecond: of('stored') / seconds,
     readings: of('stored'),
     messages: of('messages'),

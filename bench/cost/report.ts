@@ -1,7 +1,7 @@
 /** The measured costs and the machines they lead to, as the marked parts of docs/scale.md. */
 import { machineLine } from '../machine.ts';
 import { count, table } from '../markdown.ts';
-import { type Costs, constantsOf, type IngestRun } from './costs.ts';
+import { type Costs, constantsOf, fullConstantsOf, type IngestRun } from './costs.ts';
 import { districtCost, memoryOf } from './machines.ts';
 import { assumptions, chineseSummary, machinesTable, unshardedTable } from './machines-report.ts';
 
@@ -41,7 +41,7 @@ function runsTable(runs: readonly IngestRun[]): string {
     ],
     runs.map((run) => [
       shapes[run.shape],
-      count(run.readingsPerSecond),
+      run.full ? `${count(run.readingsPerSecond)}, all it takes` : count(run.readingsPerSecond),
       count(run.readings / run.commits),
       us(run.serviceUs / run.readings),
       us(run.serviceMainUs / run.readings),
@@ -55,6 +55,7 @@ function runsTable(runs: readonly IngestRun[]): string {
 function constantsTable(costs: Costs): string {
   const { disk, log, inProcess, fleet, idle } = costs;
   const c = constantsOf(costs);
+  const full = fullConstantsOf(costs);
   const memory = memoryOf(fleet);
   const per100k = 100_000 / inProcess.instruments;
   const fleet100k = 100_000 / fleet.instruments;
@@ -65,6 +66,11 @@ function constantsTable(costs: Costs): string {
         'service, main thread',
         `${us(c.messageUs)} per message + ${us(c.readingUs)} per reading + ${us(c.turnUs)} per commit`,
         'fitted to the runs',
+      ],
+      [
+        'the same with a backlog',
+        `${us(full.messageUs)} per message + ${us(full.readingUs)} per reading; PostgreSQL ${us(full.storeUs)} per reading`,
+        'fitted to the runs at full speed',
       ],
       ['all threads of the service', `${c.threads.toFixed(2)} × its main thread`, 'the runs'],
       ['PostgreSQL', `${us(c.commitUs)} per commit + ${us(c.storeUs)} per reading`, 'fitted to the runs'],

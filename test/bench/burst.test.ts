@@ -28,6 +28,7 @@ const BURST: Burst = {
   bytesPerReading: 125,
   windowMs: 10_000,
   workers: 1,
+  connections: 1_000,
   postgresCores: 1,
   log: false,
 };
