@@ -3,6 +3,7 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { runBacktest } from './commands/backtest.ts';
 import { runInfluxSetup } from './commands/influx-setup.ts';
+import { runMosquittoFiles } from './commands/mosquitto-files.ts';
 import { runService } from './commands/serve.ts';
 import { loadSettings, SETTINGS, startLanguage } from './config.ts';
 import { MeterwardenError } from './errors.ts';
@@ -50,6 +51,10 @@ function buildProgram(): Command {
     .description(text(CLI.influxSetup))
     .option('--hourly-days <n>', text(CLI.influxHourly), wholeDays, 3650)
     .action((options) => runInfluxSetup(loadSettings(process.env), options, language));
+  speak(program.command('mosquitto-files'), language)
+    .description(text(CLI.mosquittoFiles))
+    .requiredOption('--out <dir>', text(CLI.mosquittoOut))
+    .action((options) => runMosquittoFiles(loadSettings(process.env), options, language));
   return program;
 }
 

@@ -1,6 +1,7 @@
 /** The ledger (台账) in PostgreSQL, held in memory for the reading path; and the credentials of gateways. */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type pg from 'pg';
+import { mosquittoPasswordLine } from '../broker/mosquitto.ts';
 import { MeterwardenError } from '../errors.ts';
 import { type Instrument, type InstrumentState, MemoryLedger } from '../fleet/instrument.ts';
 import type { Kinds } from '../fleet/kind.ts';
@@ -161,10 +162,10 @@ export class PostgresLedger {
     const salt = randomBytes(16);
     const credential = { salt, hash: hashSecret(salt, secret) };
     const { rows } = await this.#pool.query<{ created: boolean }>(
-      `INSERT INTO gateways (id, secret_salt, secret_hash) VALUES ($1, $2, $3)
-       ON CONFLICT (id) DO UPDATE SET secret_salt = $2, secret_hash = $3, rotated_at = now()
+      `INSERT INTO gateways (id, secret_salt, secret_hash, mosquitto) VALUES ($1, $2, $3, $4)
+       ON CONFLICT (id) DO UPDATE SET secret_salt = $2, secret_hash = $3, mosquitto = $4, rotated_at = now()
        RETURNING xmax = 0 AS created`,
-      [id, credential.salt, credential.hash],
+      [id, credential.salt, credential.hash, mosquittoPasswordLine(id, secret)],
     );
     this.#learn(id, credential);
     return { id, created: rows[0]!.created, ...(given === undefined ? { secret } : {}) };

@@ -36,6 +36,15 @@ export const CLI = {
     'zh-CN': '规则文件夹,默认随附的 config',
     en: 'folder with rules.yaml, the shipped config if not given',
   },
+  mosquittoFiles: {
+    'zh-CN': '为台账中的集中器写出 Mosquitto 的密码与权限文件(需要 DATABASE_URL、MQTT_URL)',
+    en: 'write the password and access files of Mosquitto for the gateways of the ledger (needs DATABASE_URL, MQTT_URL)',
+  },
+  mosquittoOut: { 'zh-CN': '写入 passwd 和 acl 的文件夹', en: 'folder for passwd and acl' },
+  mosquittoDone: {
+    'zh-CN': '{gateways} 个集中器 → {out}/passwd、{out}/acl;另有 {missing} 个的密钥设于旧版本,须重新设置',
+    en: '{gateways} gateways → {out}/passwd, {out}/acl; {missing} more have secrets of an earlier release and need new ones',
+  },
   influxSetup: {
     'zh-CN': '准备 InfluxDB:存储桶、保留期限、每小时汇总',
     en: 'prepare InfluxDB: bucket, retention, hourly summaries',
