@@ -58,6 +58,7 @@ function publishOptions(say: Speaker): Option[] {
     valued(say, '--mqtt <url>', 'mqtt').makeOptionMandatory(),
     // The environment keeps the secret out of the process list.
     valued(say, '--secret <text>', 'secret').env('METERWARDEN_GATEWAY_SECRET').makeOptionMandatory(),
+    valued(say, '--topic-prefix <levels>', 'topicPrefix'),
     valued(say, '--window <n>', 'window', PUBLISH_DEFAULTS.window),
     valued(say, '--readings-per-message <n>', 'readingsPerMessage', PUBLISH_DEFAULTS.readingsPerMessage),
     valued(say, '--live <seconds>', 'live', PUBLISH_DEFAULTS.liveMs / 1000),

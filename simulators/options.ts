@@ -27,6 +27,7 @@ export interface FleetWords {
 export interface PublishWords {
   readonly mqtt: string;
   readonly secret: string;
+  readonly topicPrefix?: string;
   readonly window: string;
   readonly readingsPerMessage: string;
   readonly live: string;
@@ -63,6 +64,7 @@ export function readPublishOptions(words: PublishWords, say: Speaker): PublishOp
   return {
     url: url(words.mqtt, say),
     secret: words.secret,
+    topicPrefix: topicPrefix(words.topicPrefix ?? '', say),
     // A PUBACK names its message by 16 bits; a gateway that needs a thousand has another problem.
     window: integer('--window', words.window, 1, 1_000, say),
     readingsPerMessage: integer('--readings-per-message', words.readingsPerMessage, 1, 10_000, say),
@@ -117,6 +119,15 @@ function faults(value: string, say: Speaker): FaultCounts | undefined {
     counts[kind] = Number(match![2]);
   }
   return counts;
+}
+
+/** Empty = none; else levels that end with a slash, one of them the gateway. */
+function topicPrefix(value: string, say: Speaker): string {
+  const names = value.split('/').filter((level) => level === '{client}').length;
+  if (value !== '' && !(value.endsWith('/') && names === 1 && !/[+#]/.test(value))) {
+    throw invalid('--topic-prefix', value, say('expectTopicPrefix'));
+  }
+  return value;
 }
 
 function url(value: string, say: Speaker): string {

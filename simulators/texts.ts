@@ -39,6 +39,10 @@ export const TEXTS = {
   fleet: { 'zh-CN': '回放该表计文件夹,而不是现场生成', en: 'replay this fleet folder instead of generating one' },
   mqtt: { 'zh-CN': 'MQTT 服务地址', en: 'address of the MQTT service' },
   secret: { 'zh-CN': '所有集中器的密码', en: 'password of every gateway' },
+  topicPrefix: {
+    'zh-CN': '外部 MQTT 服务器上的主题前缀,如 devices/{client}/',
+    en: 'what stands before every topic at an external broker, such as devices/{client}/',
+  },
   window: { 'zh-CN': '每个集中器已发送未确认的消息上限', en: 'messages a gateway sends ahead of acknowledgement' },
   readingsPerMessage: { 'zh-CN': '每条消息的读数上限', en: 'readings per message at most' },
   live: { 'zh-CN': '补完历史后实时上报的秒数', en: 'seconds to report live after the history' },
@@ -84,6 +88,10 @@ export const TEXTS = {
   expectUrl: {
     'zh-CN': 'mqtt://、mqtts://、ws:// 或 wss:// 地址,如 mqtt://127.0.0.1:1883',
     en: 'an mqtt://, mqtts://, ws:// or wss:// address such as mqtt://127.0.0.1:1883',
+  },
+  expectTopicPrefix: {
+    'zh-CN': '以 / 结尾且恰有一级为 {client} 的前缀,如 devices/{client}/',
+    en: 'levels that end with / and have one {client}, such as devices/{client}/',
   },
   expectSecret: { 'zh-CN': '非空的密码', en: 'a password that is not empty' },
 

@@ -15,6 +15,13 @@ test('the documented access list is the one for the shipped profiles', () => {
   expect(readFileSync(resolve(import.meta.dirname, '../../deploy/mosquitto/acl'), 'utf8')).toBe(acl);
 });
 
+test('EMQX’s list, which cannot be tried here, names every topic of the shipped profiles', () => {
+  const acl = readFileSync(resolve(import.meta.dirname, '../../deploy/emqx/acl.conf'), 'utf8');
+  for (const topic of [...profiles.topics.map((one) => one.replace('{instrument}', '+')), ...profiles.refusalTopics]) {
+    for (const client of ['+', ['$', '{username}'].join('')]) expect(acl).toContain(`"devices/${client}/${topic}"`);
+  }
+});
+
 test('an access list for another prefix', () => {
   const acl = mosquittoAcl({
     user: 'mw',

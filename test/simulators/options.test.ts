@@ -65,12 +65,22 @@ test.each<[keyof PublishWords, string, string]>([
   ['mqtt', 'http://x', '--mqtt'],
   ['mqtt', 'localhost', '--mqtt'],
   ['secret', '', '--secret'],
+  ['topicPrefix', 'devices/', '--topic-prefix'],
+  ['topicPrefix', '{client}', '--topic-prefix'],
+  ['topicPrefix', '+/{client}/', '--topic-prefix'],
   ['window', '0', '--window'],
   ['live', 'soon', '--live'],
 ])('%s "%s" is refused by name', (word, value, option) => {
   const read = () => readPublishOptions({ ...PUBLISH, [word]: value }, say);
   expect(read).toThrow(
     expect.objectContaining({ code: 'invalid_option', params: expect.objectContaining({ option, value }) }),
+  );
+});
+
+test('topics as at the service itself, or behind a prefix', () => {
+  expect(readPublishOptions(PUBLISH, say).topicPrefix).toBe('');
+  expect(readPublishOptions({ ...PUBLISH, topicPrefix: 'devices/{client}/' }, say).topicPrefix).toBe(
+    'devices/{client}/',
   );
 });
 

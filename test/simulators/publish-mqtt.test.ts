@@ -25,12 +25,14 @@ let server: Server;
 const sockets = new Set<Socket>();
 let received: Received[];
 let logins: string[];
+let topicOf: (gateway: string) => string;
 /** Runs before a publication is acknowledged. */
 let onPublish: (messages: number) => Promise<void> | void;
 
 beforeEach(async () => {
   received = [];
   logins = [];
+  topicOf = () => 'v1/gateway/telemetry';
   onPublish = () => {};
   broker = await Aedes.createBroker();
   broker.authenticate = (_client, username, password, done) => {
@@ -38,7 +40,7 @@ beforeEach(async () => {
     done(null, password?.toString() === 'right');
   };
   broker.authorizePublish = (client, packet, done) => {
-    if (packet.topic !== 'v1/gateway/telemetry') {
+    if (packet.topic !== topicOf(client!.id)) {
       done(new Error(packet.topic));
       return;
     }
@@ -93,6 +95,12 @@ function expectInOrder(): void {
     newest.set(instrument, ts);
   }
 }
+
+test('behind a prefix, for a broker that others share', async () => {
+  topicOf = (gateway) => `devices/${gateway}/v1/gateway/telemetry`;
+  const report = await send(generatedSource(fleet), { topicPrefix: 'devices/{client}/' });
+  expect(report).toMatchObject({ acknowledgedReadings: expected.length, reconnects: 0 });
+});
 
 test('every reading arrives once, in order, under its own gateway', async () => {
   const report = await send(generatedSource(fleet));
