@@ -3,6 +3,7 @@ import type { ErrorCode } from '../errors.ts';
 import type { TaskState } from '../fleet/task.ts';
 import type { Action } from '../tasks/workflow.ts';
 import { CONFIG_PROBLEMS } from './config.ts';
+import { HANDOVER_PROBLEMS } from './handover.ts';
 import { START_PROBLEMS } from './start.ts';
 import { ACTION_NAMES, STATE_NAMES } from './tasks.ts';
 import { type Language, type Params, say, type Text } from './text.ts';
@@ -205,6 +206,7 @@ export const PROBLEMS = {
   not_an_inspector: { 'zh-CN': '不是在岗的检查员', en: 'is not an active inspector' },
   other_region: { 'zh-CN': '不负责区域 {region}', en: 'does not work in region {region}' },
   ...CONFIG_PROBLEMS,
+  ...HANDOVER_PROBLEMS,
   ...START_PROBLEMS,
   ...TLS_PROBLEMS,
 } as const satisfies Record<string, Text>;
