@@ -1,0 +1,138 @@
+/** A folder of this machine, or one mounted here. */
+import { mkdir, open, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { MeterwardenError } from '../errors.ts';
+import type { START_PROBLEMS } from '../texts/start.ts';
+import type { Target } from './target.ts';
+
+/** Readers pass over names that begin so. */
+const WORK = '_tmp';
+
+const PROBLEM_OF: Readonly<Record<string, keyof typeof START_PROBLEMS>> = {
+  ENOTDIR: 'not_a_folder',
+  EEXIST: 'not_a_folder',
+  EACCES: 'not_writable',
+  EPERM: 'not_writable',
+  EROFS: 'read_only',
+  ENOSPC: 'no_space',
+  EDQUOT: 'no_space',
+};
+
+export class FolderTarget implements Target {
+  readonly workDir: string;
+  readonly #root: string;
+
+  private constructor(root: string) {
+    this.#root = root;
+    this.workDir = join(root, WORK);
+  }
+
+  /** Throws away what a broken run has left half made. */
+  static async open(dir: string): Promise<FolderTarget> {
+    const target = new FolderTarget(resolve(dir));
+    await target.#refusing(async () => {
+      await rm(target.workDir, { recursive: true, force: true });
+      await makeFolder(target.workDir);
+    });
+    return target;
+  }
+
+  async read(path: string): Promise<string | undefined> {
+    return this.#refusing(async () => {
+      try {
+        return await readFile(join(this.#root, path), 'utf8');
+      } catch (error) {
+        if (isMissing(error)) return undefined;
+        throw error;
+      }
+    });
+  }
+
+  async write(path: string, text: string): Promise<void> {
+    const file = join(this.workDir, 'text');
+    await this.#refusing(() => writeFile(file, text));
+    await this.put(path, file);
+  }
+
+  async put(path: string, file: string): Promise<void> {
+    await this.#refusing(async () => {
+      const place = join(this.#root, path);
+      await makeFolder(dirname(place));
+      await synced(file);
+      await rename(file, place);
+      await synced(dirname(place));
+    });
+  }
+
+  async has(path: string, bytes: number): Promise<boolean> {
+    return this.#refusing(() =>
+      stat(join(this.#root, path)).then(
+        ({ size }) => size === bytes,
+        (error) => {
+          if (isMissing(error)) return false;
+          throw error;
+        },
+      ),
+    );
+  }
+
+  async remove(path: string): Promise<void> {
+    await this.#refusing(async () => {
+      const place = join(this.#root, path);
+      await rm(place, { force: true });
+      await rmdir(dirname(place)).catch(() => {}); // somebody else’s files may lie there
+    });
+  }
+
+  async close(): Promise<void> {
+    await rm(this.workDir, { recursive: true, force: true });
+  }
+
+  async #refusing<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      const { code, syscall, path } = error as NodeJS.ErrnoException;
+      if (code === undefined || syscall === undefined) throw error;
+      throw new MeterwardenError('unusable_setting', {
+        path: '--to',
+        params: { value: this.#root, problem: PROBLEM_OF[code] ?? 'folder_refused', at: path ?? this.#root, code },
+        cause: error,
+      });
+    }
+  }
+}
+
+/** Folder by folder: `recursive` of Node never ends where a file system makes none, such as /proc. */
+async function makeFolder(dir: string): Promise<void> {
+  try {
+    await mkdir(dir);
+  } catch (error) {
+    if (await isFolder(dir)) return;
+    const parent = dirname(dir);
+    if (!isMissing(error) || (await isFolder(parent))) throw error;
+    await makeFolder(parent);
+    await makeFolder(dir);
+  }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+}
+
+function isMissing(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'ENOENT';
+}
+
+/** What is renamed into place is whole even after a power cut. */
+async function synced(path: string): Promise<void> {
+  const handle = await open(path);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
