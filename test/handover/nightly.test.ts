@@ -1,0 +1,211 @@
+/** Who hands over, and when: one process at a time, and a command beside it waits. */
+import { pino } from 'pino';
+import { Registry } from 'prom-client';
+import { afterAll, afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { runHandoverAlone, startHandover } from '../../src/app/handover.ts';
+import { runExport } from '../../src/commands/export.ts';
+import { loadSettings } from '../../src/config.ts';
+import { Calendar } from '../../src/handover/calendar.ts';
+import { boundsOf, changesOf, lateReadings } from '../../src/handover/sources.ts';
+import { PostgresHandover } from '../../src/store/postgres-handover.ts';
+import { asSoleOwner, LOCKS } from '../../src/store/postgres-lock.ts';
+import { PostgresReadings } from '../../src/store/postgres-readings.ts';
+import { type TestDatabase, testDatabase } from '../support/postgres.ts';
+import {
+  DAY,
+  HOUR,
+  ledger,
+  parquetOf,
+  reading,
+  receive,
+  removeFolders,
+  settingsFor,
+  T0,
+  temporaryFolder,
+  ZONE,
+} from './fixture.ts';
+
+const calendar = new Calendar(ZONE);
+/** Three days that have closed by the clock of this machine. */
+const firstMs = calendar.day(calendar.nameAt(Date.now() - 5 * DAY)).fromMs;
+
+let db: TestDatabase;
+beforeEach(async () => {
+  db = await testDatabase();
+  await ledger(db, [
+    { id: 'A', region: '220302' },
+    { id: 'B', region: '220303' },
+  ]);
+  for (let hour = 0; hour < 72; hour++)
+    await receive(
+      db,
+      firstMs + hour * HOUR,
+      [1, 2].map((key) => reading(key, firstMs + hour * HOUR)),
+    );
+});
+afterEach(() => db.close());
+afterAll(removeFolders);
+
+/** What a process of the service has, as far as the hand-over uses it. */
+function service(to: string) {
+  const undo: (() => unknown)[] = [];
+  const told: string[] = [];
+  const errors: unknown[] = [];
+  const registry = new Registry();
+  const logger = pino({ level: 'info' }, { write: (line: string) => void told.push(JSON.parse(line).msg) });
+  startHandover(
+    {
+      databaseUrl: db.url,
+      registry,
+      logger,
+      nowMs: Date.now,
+      onError: (_, error) => void errors.push(error),
+      onStop: (step) => void undo.push(step),
+    },
+    settingsFor(db, to),
+  );
+  return {
+    told,
+    errors,
+    metric: async (name: string) => (await registry.getSingleMetric(name)!.get()).values[0]?.value ?? 0,
+    stop: async () => {
+      for (const step of undo) await step();
+    },
+  };
+}
+
+test('of several processes one hands over; when it ends, another goes on', { timeout: 60_000 }, async () => {
+  const to = temporaryFolder();
+  const both = [service(to), service(to)];
+  try {
+    await expect
+      .poll(() => both.flatMap(({ told }) => told).filter((line) => line === 'hand-over complete'), { timeout: 20_000 })
+      .toHaveLength(1);
+    expect(parquetOf(to).size).toBe(6);
+    const owner = both.find(({ told }) => told.length > 0)!;
+    const other = both.find((one) => one !== owner)!;
+    expect(owner.told).toEqual([...Array(3).fill('handed over'), 'hand-over complete']);
+    expect(await owner.metric('meterwarden_handover_finished_timestamp_seconds')).toBeGreaterThan(
+      Date.now() / 1000 - 60,
+    );
+    await owner.stop();
+    await expect.poll(() => other.told, { timeout: 20_000 }).toEqual(['hand-over complete']);
+    expect(both.flatMap(({ errors }) => errors)).toEqual([]);
+  } finally {
+    await Promise.all(both.map(({ stop }) => stop()));
+  }
+});
+
+test('a hand-over that fails is counted and told by what is wrong', { timeout: 60_000 }, async () => {
+  const one = service('/proc/nowhere');
+  try {
+    await expect.poll(() => one.errors, { timeout: 20_000 }).toHaveLength(1);
+    expect(one.errors[0]).toMatchObject({
+      code: 'unusable_setting',
+      message: expect.stringContaining('/proc/nowhere'),
+    });
+    expect(await one.metric('meterwarden_handover_failures_total')).toBe(1);
+  } finally {
+    await one.stop();
+  }
+});
+
+test('stopping ends one under way', { timeout: 60_000 }, async () => {
+  const one = service(temporaryFolder());
+  await expect.poll(() => one.told.length, { timeout: 20_000, interval: 5 }).toBeGreaterThan(0);
+  const startedMs = performance.now();
+  await one.stop();
+  expect(performance.now() - startedMs).toBeLessThan(6_000);
+  expect(one.errors).toEqual([]);
+});
+
+test('a command waits until the other one is done', { timeout: 60_000 }, async () => {
+  const holding = new AbortController();
+  let held: () => void = () => {};
+  const isHeld = new Promise<void>((done) => {
+    held = done;
+  });
+  const holder = asSoleOwner(
+    { url: db.url, lock: LOCKS.handover, signal: holding.signal, onError: () => {} },
+    async (signal) => {
+      held();
+      await new Promise((done) => signal.addEventListener('abort', done));
+    },
+  );
+  await isHeld;
+  const to = temporaryFolder();
+  const onWait = vi.fn();
+  const calls = { signal: new AbortController().signal, nowMs: Date.now, onProgress: () => {}, onWait };
+  const running = runHandoverAlone(settingsFor(db, to), {}, calls);
+  await expect.poll(() => onWait.mock.calls.length, { timeout: 10_000 }).toBe(1);
+  expect(parquetOf(to).size).toBe(0);
+  holding.abort();
+  await holder;
+  expect(await running).toMatchObject({ files: 6 });
+  expect(parquetOf(to).size).toBe(6);
+});
+
+test('a command that waits can be called off, and one that fails says why', { timeout: 60_000 }, async () => {
+  const calledOff = new AbortController();
+  const calls = { signal: calledOff.signal, nowMs: Date.now, onProgress: () => calledOff.abort(), onWait: () => {} };
+  await expect(runHandoverAlone(settingsFor(db, temporaryFolder()), {}, calls)).rejects.toThrow();
+  const again = { ...calls, signal: new AbortController().signal };
+  await expect(runHandoverAlone(settingsFor(db, '/proc/nowhere'), {}, again)).rejects.toMatchObject({
+    code: 'unusable_setting',
+  });
+});
+
+test('the command tells what it does, in the language of the settings', { timeout: 60_000 }, async () => {
+  const to = temporaryFolder();
+  const { s3, zone, graceMs, influx } = settingsFor(db, to);
+  const told: string[] = [];
+  const write = vi.spyOn(process.stdout, 'write').mockImplementation((text) => told.push(String(text)) > 0);
+  const run = (options: Parameters<typeof runExport>[0], language: string) =>
+    runExport(options, loadSettings({ DATABASE_URL: db.url, METERWARDEN_LANG: language }, to), {
+      s3,
+      zone,
+      graceMs,
+      influx,
+    });
+  try {
+    await run({ to }, 'en');
+    expect(told).toHaveLength(4);
+    expect(told[0]).toMatch(
+      /^readings \d{4}-\d\d-\d\d: 2 regions, 48 rows written, \d\.\d MB, 0 files as they were\n$/,
+    );
+    expect(told[3]).toMatch(/^6 files \(0 of them as they were\), 144 rows, \d\.\d MB → \S+ \(\d+\.\d s\)\n$/);
+    told.length = 0;
+    await run({ to, day: calendar.nameAt(firstMs) }, 'zh-CN');
+    expect(told[0]).toMatch(/个区域,写入 48 行/);
+    told.length = 0;
+    await run({ schema: true }, 'en');
+    expect(told.join('')).toContain('| `active_import_kwh` | DOUBLE | kWh |');
+    for (const [wrong, path] of [
+      [{}, '--to'],
+      [{ to, day: '2026-02-30' }, '--day'],
+      [{ to, from: 'yesterday' }, '--from'],
+      [{ to: 'ftp://x/y' }, '--to'],
+    ] as const)
+      await expect(run(wrong, 'en')).rejects.toMatchObject({ path });
+  } finally {
+    write.mockRestore();
+  }
+});
+
+test('a store that only replays what it received finds the same late readings as PostgreSQL does', async () => {
+  const days = new Calendar(ZONE).days('2026-03-01', '2026-03-05');
+  const since = T0 + 10 * DAY;
+  await receive(db, since - 1, [reading(1, T0 + HOUR)]);
+  await receive(db, since, [reading(1, T0 + DAY), reading(2, T0 + 2 * DAY - 1)]);
+  await receive(db, since + 5000, [reading(1, T0 + DAY + 1), reading(2, T0 + 5 * DAY), reading(2, T0 - 1)]);
+  const store = new PostgresReadings(db.pool, () => since);
+  const region = (key: number) => (key === 1 ? '220302' : '220303');
+  const replayed = await lateReadings(store.receivedSince(since * 1000 - 1), region, days);
+  const asked = changesOf(days, await new PostgresHandover(db.pool).changedReadings(boundsOf(days), since));
+  const sorted = (changes: typeof asked) => changes.toSorted((a, b) => (a.region < b.region ? -1 : 1));
+  expect(sorted(replayed)).toEqual(sorted(asked));
+  expect(sorted(asked)).toEqual([
+    { day: '2026-03-02', region: '220302', changedAtMs: since + 5000 },
+    { day: '2026-03-02', region: '220303', changedAtMs: since },
+  ]);
+});
