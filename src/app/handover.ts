@@ -100,7 +100,7 @@ export async function runHandover(
 }
 
 async function openTarget({ to, s3 }: HandoverSettings): Promise<Target> {
-  if (/^s3:\/\/[^/\s]+/.test(to)) {
+  if (/^s3:\/\/[^/\s]/.test(to) && URL.canParse(to)) {
     const { S3Target } = await import('../handover/s3.ts'); // nobody else waits for its libraries
     return S3Target.open(to, s3);
   }

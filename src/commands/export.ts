@@ -99,8 +99,15 @@ async function openDatabase(
   }
   const server = await startEmbeddedPostgres({ dataDir, signal, onLog: () => {} });
   const pool = openPool(server.url, 1, signal);
-  await migrate(pool).finally(() => pool.end());
-  return server;
+  try {
+    await migrate(pool);
+    return server;
+  } catch (error) {
+    await server.stop();
+    throw error;
+  } finally {
+    await pool.end();
+  }
 }
 
 function refused(path: string, value: string, expected: string): MeterwardenError {

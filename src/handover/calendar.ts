@@ -73,6 +73,18 @@ export class Calendar {
   }
 }
 
+/** `days` follow on each other; undefined = none of them. */
+export function dayAt(days: readonly Day[], ms: number): Day | undefined {
+  let [low, high] = [0, days.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (ms < days[middle]!.toMs) high = middle;
+    else low = middle + 1;
+  }
+  const day = days[low];
+  return day && ms >= day.fromMs ? day : undefined;
+}
+
 export function dayAfter(name: string): string {
   return nameOfDate(Date.parse(name) + DAY_MS);
 }

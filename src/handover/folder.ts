@@ -132,6 +132,8 @@ async function synced(path: string): Promise<void> {
   const handle = await open(path);
   try {
     await handle.sync();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error; // some network file systems cannot
   } finally {
     await handle.close();
   }

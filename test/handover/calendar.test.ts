@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Calendar, dayAfter, dayBefore, isDayName, isZone } from '../../src/handover/calendar.ts';
+import { Calendar, dayAfter, dayAt, dayBefore, isDayName, isZone } from '../../src/handover/calendar.ts';
 
 const HOUR = 3_600_000;
 const at = (text: string) => Date.parse(text);
@@ -43,6 +43,17 @@ describe('a day of a time zone', () => {
     expect(calendar.nextClosingMs(closing - 1, 4 * HOUR)).toBe(closing);
     expect(calendar.nextClosingMs(closing, 4 * HOUR)).toBe(closing + 24 * HOUR);
   });
+});
+
+it('the day of a moment is found among days that follow on each other', () => {
+  // The one in the middle was skipped.
+  const days = new Calendar('Pacific/Apia').days('2011-12-28', '2012-01-03');
+  const [first, last] = [days[0]!, days.at(-1)!];
+  for (let ms = first.fromMs; ms < last.toMs; ms += HOUR / 4)
+    expect(dayAt(days, ms)).toBe(days.find(({ fromMs, toMs }) => ms >= fromMs && ms < toMs));
+  expect(dayAt(days, first.fromMs - 1)).toBeUndefined();
+  expect(dayAt(days, last.toMs)).toBeUndefined();
+  expect(dayAt([], 0)).toBeUndefined();
 });
 
 it('names of days are dates there are', () => {

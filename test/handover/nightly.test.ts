@@ -185,6 +185,7 @@ test('the command tells what it does, in the language of the settings', { timeou
       [{ to, day: '2026-02-30' }, '--day'],
       [{ to, from: 'yesterday' }, '--from'],
       [{ to: 'ftp://x/y' }, '--to'],
+      [{ to: 's3://a b/c' }, '--to'],
     ] as const)
       await expect(run(wrong, 'en')).rejects.toMatchObject({ path });
   } finally {
