@@ -1,6 +1,7 @@
 /** Why the PostgreSQL of DATABASE_URL cannot be used, in a sentence that names the server and never the password. */
 import pg from 'pg';
 import { MeterwardenError } from '../errors.ts';
+import { NETWORK_PROBLEMS, TLS_DISTRUST } from '../network-problems.ts';
 import type { START_PROBLEMS } from '../texts/start.ts';
 
 interface Why {
@@ -43,17 +44,6 @@ function answered({ code = '', message }: pg.DatabaseError): Why | undefined {
   }
 }
 
-const BY_CODE: Readonly<Record<string, Why['problem']>> = {
-  ECONNREFUSED: 'nobody_listens',
-  ENOTFOUND: 'unknown_host',
-  EAI_AGAIN: 'no_name_service',
-  ETIMEDOUT: 'no_answer',
-  EHOSTUNREACH: 'no_way',
-  ENETUNREACH: 'no_way',
-  EADDRNOTAVAIL: 'no_way',
-  EACCES: 'no_way',
-};
-const TLS_DISTRUST = /CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)|HOSTNAME_MISMATCH|INVALID_CA/;
 /** Errors that pg throws without a code. */
 const BY_MESSAGE: readonly (readonly [RegExp, Why['problem']])[] = [
   [/timeout/, 'no_answer'],
@@ -72,7 +62,7 @@ function failed({ code, syscall, path, message }: NodeJS.ErrnoException): Why | 
   if (TLS_DISTRUST.test(code)) return { problem: 'untrusted', code };
   if (code === 'ENOENT' && syscall === 'connect') return { problem: 'nobody_listens' }; // a socket in a folder
   if (/^(ECONNRESET|EPIPE|EPROTO|ERR_SSL_.*)$/.test(code)) return { problem: 'not_postgres', reason: code };
-  const problem = BY_CODE[code];
+  const problem = NETWORK_PROBLEMS[code];
   return problem && { problem, code };
 }
 

@@ -1,5 +1,6 @@
 /** Why the Redis of REDIS_URL cannot be used, in a sentence that names the server and never a password. */
 import { MeterwardenError } from '../errors.ts';
+import { NETWORK_PROBLEMS, TLS_DISTRUST } from '../network-problems.ts';
 import type { START_PROBLEMS } from '../texts/start.ts';
 import type { RedisCredentials, RedisNode, RedisServers } from './redis-url.ts';
 
@@ -61,18 +62,6 @@ function answered(answer: string): Why {
   return { problem: ANSWERS.find(([expected]) => expected.test(answer))?.[1] ?? 'redis_answered', answer };
 }
 
-const BY_CODE: Readonly<Record<string, Why['problem']>> = {
-  ECONNREFUSED: 'nobody_listens',
-  ENOTFOUND: 'unknown_host',
-  EAI_AGAIN: 'no_name_service',
-  ETIMEDOUT: 'no_answer',
-  EHOSTUNREACH: 'no_way',
-  ENETUNREACH: 'no_way',
-  EADDRNOTAVAIL: 'no_way',
-  EACCES: 'no_way',
-};
-const TLS_DISTRUST = /CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)|HOSTNAME_MISMATCH|INVALID_CA/;
-
 /** Of ioredis, without a code. */
 const BROKEN_OFF = /^Connection is closed|connection close$|max retries per request|RESP type/;
 
@@ -83,6 +72,6 @@ function failed({ code, message }: NodeJS.ErrnoException): Why | undefined {
   }
   if (TLS_DISTRUST.test(code)) return { problem: 'untrusted', code };
   if (/^(ECONNRESET|EPIPE|EPROTO|ERR_SSL_.*)$/.test(code)) return { problem: 'redis_breaks_off', reason: code };
-  const problem = BY_CODE[code];
+  const problem = NETWORK_PROBLEMS[code];
   return problem && { problem, code };
 }
