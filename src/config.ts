@@ -5,11 +5,15 @@ import { parse as parseYaml } from 'yaml';
 import { DEFAULT_PREFIX, isTopicPrefix } from './broker/device-topics.ts';
 import type { TlsSettings } from './certificates.ts';
 import { MeterwardenError } from './errors.ts';
+import { parseDurationMs } from './fleet/duration.ts';
 import type { Kinds } from './fleet/kind.ts';
+import { isZone } from './handover/calendar.ts';
+import type { S3Settings } from './handover/s3.ts';
 import { type Profiles, parseProfiles } from './ingest/profile.ts';
 import { parseKinds } from './kinds.ts';
 import { nearest } from './nearest.ts';
 import { parseRules, type RuleSet } from './rules/ruleset.ts';
+import type { InfluxOptions } from './store/influxdb-connection.ts';
 import { parseTaskPolicies, type TaskPolicies } from './tasks/policy.ts';
 import { parseRedisUrl, REDIS_URL_EXPECTED } from './tasks/redis-url.ts';
 import { LANGUAGES, type Language, pickLanguage } from './texts/text.ts';
@@ -41,16 +45,25 @@ export interface Settings {
   /** Where the queue of tasks lives; undefined = in PostgreSQL. */
   readonly redisUrl: string | undefined;
   /** Where readings are kept; undefined = in PostgreSQL. */
-  readonly influxUrl: string | undefined;
-  readonly influxToken: string | undefined;
-  readonly influxOrg: string;
-  readonly influxBucket: string;
+  readonly influx: InfluxOptions | undefined;
+  readonly handover: HandoverPlace;
   readonly adminPassword: string | undefined;
   readonly language: Language;
   readonly retentionDays: number;
   readonly logLevel: (typeof LOG_LEVELS)[number];
   /** Folder of kinds.yaml, rules.yaml, profiles.yaml, tasks.yaml. */
   readonly configDir: string;
+}
+
+/** Where data is handed over to, and when. */
+export interface HandoverPlace {
+  /** A folder or s3://bucket/prefix; undefined = not by itself. */
+  readonly to: string | undefined;
+  readonly s3: S3Settings;
+  /** Whose days they are. */
+  readonly zone: string;
+  /** A day is handed over so long after its end, so that late readings are in it. */
+  readonly graceMs: number;
 }
 
 const MQTT_VERSIONS = ['5', '3.1.1'] as const;
@@ -83,6 +96,13 @@ const oneOf = <T extends string>(values: readonly T[], fallback: T): Setting<T> 
   parse: (text) => values.find((value) => value === text),
 });
 
+/** A name that goes elsewhere as it stands. */
+const named = (fallback: string): Setting<string> => ({
+  fallback,
+  expected: fallback,
+  parse: (text) => text || undefined,
+});
+
 const optional = (expected: string, isRight: RegExp): Setting<string | undefined> => ({
   fallback: undefined,
   expected,
@@ -100,7 +120,7 @@ export const SETTINGS = {
   TLS_CLIENT_AUTH: oneOf(CLIENT_AUTHS, 'optional'),
   TLS_CRL: optional('./tls/crl.pem', /\S/),
   HOST: { fallback: '127.0.0.1', expected: '127.0.0.1 | 0.0.0.0 | …', parse: (text: string) => text || undefined },
-  METERWARDEN_DATA: { fallback: './data', expected: './data', parse: (text: string) => text || undefined },
+  METERWARDEN_DATA: named('./data'),
   DATABASE_URL: {
     fallback: undefined as string | undefined,
     expected: 'postgres://user:password@host:5432/database',
@@ -134,8 +154,24 @@ export const SETTINGS = {
   },
   INFLUX_URL: optional('http://host:8086', /^https?:\/\/[^/\s]+/),
   INFLUX_TOKEN: optional('…', /\S/),
-  INFLUX_ORG: { fallback: 'meterwarden', expected: 'meterwarden', parse: (text: string) => text || undefined },
-  INFLUX_BUCKET: { fallback: 'meterwarden', expected: 'meterwarden', parse: (text: string) => text || undefined },
+  INFLUX_ORG: named('meterwarden'),
+  INFLUX_BUCKET: named('meterwarden'),
+  HANDOVER_TO: optional('DIR | s3://BUCKET/PREFIX', /^(?:s3:\/\/[^/\s]|(?!.*:\/\/)\S)/),
+  HANDOVER_ZONE: {
+    fallback: 'Asia/Shanghai',
+    expected: 'Asia/Shanghai',
+    parse: (text: string) => (isZone(text) ? text : undefined),
+  },
+  HANDOVER_GRACE: {
+    fallback: '4h',
+    expected: '30m | 4h | 1d',
+    parse: (text: string) => (parseDurationMs(text) === undefined ? undefined : text),
+  },
+  S3_ENDPOINT: optional('https://host:9000', /^https?:\/\/[^/\s]+/),
+  S3_REGION: named('us-east-1'),
+  S3_ACCESS_KEY: optional('…', /\S/),
+  S3_SECRET_KEY: optional('…', /\S/),
+  S3_PATH_STYLE: oneOf(['true', 'false'], 'true'),
   ADMIN_PASSWORD: {
     fallback: undefined as string | undefined,
     expected: '8…128',
@@ -166,6 +202,9 @@ const NEEDS: readonly (readonly [Name, Name])[] = [
   ['TLS_CLIENT_CA', 'TLS_CERT'],
   ['TLS_CLIENT_AUTH', 'TLS_CLIENT_CA'],
   ['TLS_CRL', 'TLS_CLIENT_CA'],
+  ['INFLUX_URL', 'INFLUX_TOKEN'],
+  ['S3_ACCESS_KEY', 'S3_SECRET_KEY'],
+  ['S3_SECRET_KEY', 'S3_ACCESS_KEY'],
 ];
 
 /** Never shown, not even when they are wrong. */
@@ -176,6 +215,8 @@ const SECRET: ReadonlySet<Name> = new Set([
   'REDIS_URL',
   'INFLUX_URL',
   'INFLUX_TOKEN',
+  'S3_ACCESS_KEY',
+  'S3_SECRET_KEY',
 ]);
 
 /** Environment first, then `meterwarden.yaml` of the working folder, then the default. */
@@ -198,7 +239,7 @@ export function loadSettings(env: NodeJS.ProcessEnv, folder = '.'): Settings {
   for (const [name, other] of NEEDS) {
     const wanted = value(name);
     if (wanted === SETTINGS[name].fallback || given(other) !== undefined) continue;
-    throw unusable(name, String(wanted), 'needs_other', { other });
+    throw unusable(name, SECRET.has(name) ? '…' : String(wanted), 'needs_other', { other });
   }
   const [mqttPort, cert, key] = [value('MQTT_PORT'), value('TLS_CERT'), value('TLS_KEY')];
   const path = (text: string | undefined) => (text === undefined ? undefined : resolve(folder, text));
@@ -212,6 +253,7 @@ export function loadSettings(env: NodeJS.ProcessEnv, folder = '.'): Settings {
           clientAuth: value('TLS_CLIENT_AUTH'),
           crl: path(value('TLS_CRL')),
         };
+  const [influxUrl, token] = [value('INFLUX_URL'), value('INFLUX_TOKEN')];
   const mqttsPort = tls ? value('MQTTS_PORT') : 'off';
   if (mqttPort === 'off' && mqttsPort === 'off' && value('MQTT_URL') === undefined)
     throw unusable('MQTT_PORT', mqttPort, 'nobody_connects');
@@ -232,10 +274,22 @@ export function loadSettings(env: NodeJS.ProcessEnv, folder = '.'): Settings {
     mqttCert: value('MQTT_CERT'),
     mqttKey: value('MQTT_KEY'),
     redisUrl: value('REDIS_URL'),
-    influxUrl: value('INFLUX_URL'),
-    influxToken: value('INFLUX_TOKEN'),
-    influxOrg: value('INFLUX_ORG'),
-    influxBucket: value('INFLUX_BUCKET'),
+    influx:
+      influxUrl === undefined || token === undefined
+        ? undefined
+        : { url: influxUrl, token, org: value('INFLUX_ORG'), bucket: value('INFLUX_BUCKET') },
+    handover: {
+      to: value('HANDOVER_TO'),
+      zone: value('HANDOVER_ZONE'),
+      graceMs: parseDurationMs(value('HANDOVER_GRACE')) as number,
+      s3: {
+        endpoint: value('S3_ENDPOINT'),
+        region: value('S3_REGION'),
+        accessKey: value('S3_ACCESS_KEY'),
+        secretKey: value('S3_SECRET_KEY'),
+        pathStyle: value('S3_PATH_STYLE') === 'true',
+      },
+    },
     adminPassword: value('ADMIN_PASSWORD'),
     language: value('METERWARDEN_LANG'),
     retentionDays: value('RETENTION_DAYS'),

@@ -10,6 +10,7 @@ import { MeterwardenError } from './errors.ts';
 import { CLI } from './texts/cli.ts';
 import { speak } from './texts/command.ts';
 import { sayError } from './texts/errors.ts';
+import { EXPORT } from './texts/handover.ts';
 import { type Language, say, type Text } from './texts/text.ts';
 import { DEV_CA } from './texts/tls.ts';
 
@@ -55,6 +56,17 @@ function buildProgram(): Command {
     .description(text(CLI.mosquittoFiles))
     .requiredOption('--out <dir>', text(CLI.mosquittoOut))
     .action((options) => runMosquittoFiles(loadSettings(process.env), options, language));
+  speak(program.command('export'), language)
+    .description(text(EXPORT.about))
+    .usage('[--to DIR|s3://BUCKET/PREFIX] [--day YYYY-MM-DD] [--from YYYY-MM-DD] | --schema')
+    .option('--to <place>', text(EXPORT.to))
+    .option('--day <day>', text(EXPORT.onlyDay))
+    .option('--from <day>', text(EXPORT.from))
+    .option('--schema', text(EXPORT.schema))
+    .action(async (options) => {
+      const { runExport } = await import('./commands/export.ts'); // nobody else waits for its libraries
+      await runExport(options, loadSettings(process.env));
+    });
   return program;
 }
 

@@ -49,10 +49,13 @@ describe('settings', () => {
       mqttCert: undefined,
       mqttKey: undefined,
       redisUrl: undefined,
-      influxUrl: undefined,
-      influxToken: undefined,
-      influxOrg: 'meterwarden',
-      influxBucket: 'meterwarden',
+      influx: undefined,
+      handover: {
+        to: undefined,
+        zone: 'Asia/Shanghai',
+        graceMs: 4 * 3_600_000,
+        s3: { endpoint: undefined, region: 'us-east-1', accessKey: undefined, secretKey: undefined, pathStyle: true },
+      },
       adminPassword: undefined,
       language: 'zh-CN',
       retentionDays: 800,
@@ -85,10 +88,18 @@ describe('settings', () => {
     MQTT_CERT: ['tls/own.pem', { mqttCert: 'tls/own.pem' }],
     MQTT_KEY: ['tls/own.pem', { mqttKey: 'tls/own.pem' }],
     REDIS_URL: ['rediss://redis:6379/1', { redisUrl: 'rediss://redis:6379/1' }],
-    INFLUX_URL: ['https://influx:8086', { influxUrl: 'https://influx:8086' }],
-    INFLUX_TOKEN: ['a token', { influxToken: 'a token' }],
-    INFLUX_ORG: ['bureau', { influxOrg: 'bureau' }],
-    INFLUX_BUCKET: ['readings', { influxBucket: 'readings' }],
+    INFLUX_URL: ['https://influx:8086', { influx: { url: 'https://influx:8086', org: 'meterwarden' } }],
+    INFLUX_TOKEN: ['a token', { influx: { token: 'a token' } }],
+    INFLUX_ORG: ['bureau', { influx: { org: 'bureau' } }],
+    INFLUX_BUCKET: ['readings', { influx: { bucket: 'readings' } }],
+    HANDOVER_TO: ['s3://lake/meters', { handover: { to: 's3://lake/meters' } }],
+    HANDOVER_ZONE: ['Asia/Urumqi', { handover: { zone: 'Asia/Urumqi' } }],
+    HANDOVER_GRACE: ['90m', { handover: { graceMs: 90 * 60_000 } }],
+    S3_ENDPOINT: ['https://minio:9000', { handover: { s3: { endpoint: 'https://minio:9000' } } }],
+    S3_REGION: ['cn-north-1', { handover: { s3: { region: 'cn-north-1' } } }],
+    S3_ACCESS_KEY: ['a key', { handover: { s3: { accessKey: 'a key' } } }],
+    S3_SECRET_KEY: ['a secret', { handover: { s3: { secretKey: 'a secret' } } }],
+    S3_PATH_STYLE: ['false', { handover: { s3: { pathStyle: false } } }],
     ADMIN_PASSWORD: ['eight888', { adminPassword: 'eight888' }],
     METERWARDEN_LANG: ['en', { language: 'en' }],
     METERWARDEN_CONFIG: [SHIPPED, { configDir: SHIPPED }],
@@ -101,6 +112,8 @@ describe('settings', () => {
     const others: Record<string, string> = {};
     if (/^(TLS|MQTTS)_/.test(name)) Object.assign(others, { TLS_CERT: 'x', TLS_KEY: 'x' });
     if (/AUTH|CRL/.test(name)) others.TLS_CLIENT_CA = 'x';
+    if (/^INFLUX_/.test(name)) Object.assign(others, { INFLUX_URL: 'http://x', INFLUX_TOKEN: 'x' });
+    if (/^S3_.*_KEY$/.test(name)) Object.assign(others, { S3_ACCESS_KEY: 'x', S3_SECRET_KEY: 'x' });
     delete others[name];
     return others;
   };
@@ -128,6 +141,9 @@ describe('settings', () => {
     ['MQTTS_PORT', { MQTTS_PORT: '8884' }, 'TLS_CERT'],
     ['TLS_CLIENT_AUTH', { ...TLS, TLS_CLIENT_AUTH: 'required' }, 'TLS_CLIENT_CA'],
     ['TLS_CRL', { ...TLS, TLS_CRL: 'x' }, 'TLS_CLIENT_CA'],
+    ['INFLUX_URL', { INFLUX_URL: 'http://influx:8086' }, 'INFLUX_TOKEN'],
+    ['S3_ACCESS_KEY', { S3_ACCESS_KEY: 'x' }, 'S3_SECRET_KEY'],
+    ['S3_SECRET_KEY', { S3_SECRET_KEY: 'x' }, 'S3_ACCESS_KEY'],
     ['MQTT_PORT', { MQTT_PORT: 'off' }, 'TLS_CERT'],
     ['MQTT_PORT', { ...TLS, MQTT_PORT: 'off', MQTTS_PORT: 'off' }, 'MQTTS_PORT'],
   ])('%s without what it needs is refused', (path, env, other) => {
@@ -172,6 +188,10 @@ describe('settings', () => {
     ['MQTT_TOPIC_PREFIX', 'devices/', 'devices/{client}/'],
     ['MQTT_VERSION', '3.1', '5 | 3.1.1'],
     ['MQTT_CONNECTIONS', '0', '1…64'],
+    ['HANDOVER_TO', 'ftp://host/folder', 'DIR | s3://BUCKET/PREFIX'],
+    ['HANDOVER_ZONE', 'Beijing', 'Asia/Shanghai'],
+    ['HANDOVER_GRACE', '4', '30m | 4h | 1d'],
+    ['S3_PATH_STYLE', 'yes', 'true | false'],
     ['LOG_LEVEL', 'verbose', 'fatal | error | warn | info | debug | trace | silent'],
   ])('%s %s is refused with name, value and what would be right', (name, value, expected) => {
     const error = refusal(() => loadSettings({ [name]: value }, folder));
@@ -235,7 +255,7 @@ describe('settings', () => {
     expect(loadSettings({}, folder)).toMatchObject({ httpPort: 8080, mqttPort: 1883, dataDir: join(folder, 'data') });
 
     // With every line taken in, as its comments say how to.
-    const uncommented = example.replace(/^# ([A-Z_]+: )/gm, '$1');
+    const uncommented = example.replace(/^# ([A-Z\d_]+: )/gm, '$1');
     const values = parse(uncommented) as Record<string, unknown>;
     expect(Object.keys(values).sort()).toEqual(Object.keys(SETTINGS).sort());
     for (const [name, { fallback }] of Object.entries(SETTINGS)) {

@@ -2,8 +2,7 @@
 import type pg from 'pg';
 import type { Logger } from 'pino';
 import { collectDefaultMetrics, Registry } from 'prom-client';
-import { type Domain, loadDomain, SETTINGS, type Settings } from '../config.ts';
-import { MeterwardenError } from '../errors.ts';
+import { type Domain, loadDomain, type Settings } from '../config.ts';
 import { startEmbeddedPostgres } from '../store/embedded-postgres.ts';
 import { InfluxReadings } from '../store/influxdb-readings.ts';
 import { migrate, openPool, requireServer } from '../store/postgres.ts';
@@ -119,14 +118,14 @@ export async function openFoundation(
 }
 
 async function openReadings(
-  { influxUrl: url, influxToken: token, influxOrg: org, influxBucket: bucket }: Settings,
+  { influx }: Settings,
   pool: pg.Pool,
   { ledger }: PostgresLedger,
   alone: boolean,
   nowMs: () => number,
   onStop: OnStop,
 ): Promise<Pick<Foundation, 'readings' | 'tendReadings'>> {
-  if (url === undefined) {
+  if (!influx) {
     const readings = new PostgresReadings(pool, nowMs);
     const tendReadings = async (oldestMs: number) => {
       await readings.prepareDays();
@@ -135,15 +134,8 @@ async function openReadings(
     await readings.prepareDays();
     return { readings, tendReadings };
   }
-  if (token === undefined) {
-    const { expected } = SETTINGS.INFLUX_TOKEN;
-    throw new MeterwardenError('invalid_setting', { path: 'INFLUX_TOKEN', params: { value: '', expected } });
-  }
   const readings = new InfluxReadings({
-    url,
-    token,
-    org,
-    bucket,
+    ...influx,
     idOf: (key) => ledger.byKey(key)?.id,
     keys: () => [...ledger.all()].map(({ key }) => key),
     alone,

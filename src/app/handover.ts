@@ -3,14 +3,13 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Counter, Gauge } from 'prom-client';
-import { loadDomain } from '../config.ts';
+import { type HandoverPlace, loadDomain, type Settings } from '../config.ts';
 import { MeterwardenError } from '../errors.ts';
 import type { Instrument } from '../fleet/instrument.ts';
 import { Calendar } from '../handover/calendar.ts';
 import { DuckdbParquet } from '../handover/duckdb-parquet.ts';
 import { FolderTarget } from '../handover/folder.ts';
 import { type HandoverOptions, type HandoverProgress, type HandoverSummary, handOver } from '../handover/run.ts';
-import type { S3Settings } from '../handover/s3.ts';
 import {
   boundsOf,
   changesOf,
@@ -21,7 +20,6 @@ import {
   tasksSource,
 } from '../handover/sources.ts';
 import type { Target } from '../handover/target.ts';
-import type { InfluxOptions } from '../store/influxdb-connection.ts';
 import { InfluxReadings } from '../store/influxdb-readings.ts';
 import { openPool } from '../store/postgres.ts';
 import { PostgresHandover } from '../store/postgres-handover.ts';
@@ -44,18 +42,17 @@ const STOP_TIMEOUT_MS = 5_000;
 const CHILD_OPTIONS = ['--max-semi-space-size=8'];
 
 /** Nothing but data: it passes to a process of its own. */
-export interface HandoverSettings {
+export interface HandoverSettings
+  extends Omit<HandoverPlace, 'to'>,
+    Pick<Settings, 'influx' | 'retentionDays' | 'configDir'> {
   /** A folder or s3://bucket/prefix. */
   readonly to: string;
-  readonly s3: S3Settings;
-  readonly zone: string;
-  /** A day is handed over so long after its end, so that late readings are in it. */
-  readonly graceMs: number;
-  readonly retentionDays: number;
-  readonly configDir: string;
   readonly databaseUrl: string;
-  /** undefined = readings are in PostgreSQL. */
-  readonly influx: InfluxOptions | undefined;
+}
+
+export function handoverSettings(settings: Settings, to: string, databaseUrl: string): HandoverSettings {
+  const { handover, influx, retentionDays, configDir } = settings;
+  return { ...handover, to, influx, retentionDays, configDir, databaseUrl };
 }
 
 export interface HandoverCalls {

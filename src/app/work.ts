@@ -40,6 +40,11 @@ export async function startWork(foundation: Foundation): Promise<void> {
   const changes = new PostgresTaskChanges(databaseUrl, () => queue.wake());
   onStop(() => changes.stop());
   await unlessAborted(signal, changes.start());
+  const { to } = settings.handover;
+  if (to !== undefined) {
+    const { handoverSettings, startHandover } = await import('./handover.ts'); // nobody else waits for its libraries
+    startHandover(foundation, handoverSettings(settings, to, databaseUrl));
+  }
   reportTasks(registry, {
     openFindings: () => findings.openByRule(),
     tasks: () => tasks.counts(),

@@ -1,8 +1,8 @@
 /** Hands readings, findings and tasks over to a folder or to S3, as Parquet. */
-import { type HandoverSettings, runHandoverAlone } from '../app/handover.ts';
-import { loadDomain, type Settings } from '../config.ts';
+import { handoverSettings, runHandoverAlone } from '../app/handover.ts';
+import { loadDomain, SETTINGS, type Settings } from '../config.ts';
 import { MeterwardenError } from '../errors.ts';
-import { isDayName, isZone } from '../handover/calendar.ts';
+import { isDayName } from '../handover/calendar.ts';
 import { allDatasets } from '../handover/datasets.ts';
 import type { HandoverProgress } from '../handover/run.ts';
 import { schemaDocument } from '../handover/schema.ts';
@@ -22,23 +22,18 @@ export interface ExportOptions {
   readonly schema?: boolean | undefined;
 }
 
-/** What the settings say of the hand-over. */
-export type ExportSettings = Pick<HandoverSettings, 's3' | 'zone' | 'graceMs' | 'influx'>;
-
 /** How often a person sees that it goes on. */
 const SHOW_MS = 500;
 const MB = 1e6;
 
-export async function runExport(options: ExportOptions, settings: Settings, more: ExportSettings): Promise<void> {
-  const { language, configDir, retentionDays } = settings;
-  const { zone } = more;
+export async function runExport(options: ExportOptions, settings: Settings): Promise<void> {
+  const { language, configDir } = settings;
   if (options.schema) {
-    process.stdout.write(schemaDocument(allDatasets(loadDomain(configDir).kinds), zone));
+    process.stdout.write(schemaDocument(allDatasets(loadDomain(configDir).kinds), settings.handover.zone));
     return;
   }
-  const { to, day, from } = options;
-  if (to === undefined) throw refused('--to', '', 'DIR | s3://BUCKET/PREFIX');
-  if (!isZone(zone)) throw refused('HANDOVER_ZONE', zone, 'Asia/Shanghai');
+  const { to = settings.handover.to, day, from } = options;
+  if (to === undefined) throw refused('--to', '', SETTINGS.HANDOVER_TO.expected);
   for (const [name, value] of Object.entries({ '--day': day, '--from': from }))
     if (value !== undefined && !isDayName(value)) throw refused(name, value, 'YYYY-MM-DD');
   const print = (text: Text, params: Record<string, string | number> = {}) =>
@@ -52,7 +47,7 @@ export async function runExport(options: ExportOptions, settings: Settings, more
   const database = await openDatabase(settings, stopping.signal);
   try {
     const summary = await runHandoverAlone(
-      { ...more, to, retentionDays, configDir, databaseUrl: database.url },
+      handoverSettings(settings, to, database.url),
       { day, from },
       {
         signal: stopping.signal,

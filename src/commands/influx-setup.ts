@@ -10,11 +10,13 @@ export async function runInfluxSetup(
   options: { hourlyDays: number },
   language: Language,
 ): Promise<void> {
-  const { influxUrl: url, influxToken: token, influxOrg: org, influxBucket: bucket, retentionDays } = settings;
-  if (url === undefined) throw missing('INFLUX_URL');
-  if (token === undefined) throw missing('INFLUX_TOKEN');
+  const { influx, retentionDays } = settings;
+  if (!influx) {
+    const { expected } = SETTINGS.INFLUX_URL;
+    throw new MeterwardenError('invalid_setting', { path: 'INFLUX_URL', params: { value: '', expected } });
+  }
   const wanted = { retentionDays, hourlyRetentionDays: options.hourlyDays };
-  const { version, steps, warnings } = await setUpInflux({ url, token, org, bucket, ...wanted });
+  const { version, steps, warnings } = await setUpInflux({ ...influx, ...wanted });
   const lines = [
     `InfluxDB ${version}`,
     ...steps.map(
@@ -24,9 +26,4 @@ export async function runInfluxSetup(
     ...warnings.map((warning) => say(INFLUX_WARNINGS[warning.what], language, { ...warning })),
   ];
   process.stdout.write(`${lines.join('\n')}\n`);
-}
-
-function missing(path: 'INFLUX_URL' | 'INFLUX_TOKEN'): MeterwardenError {
-  const { expected } = SETTINGS[path];
-  return new MeterwardenError('invalid_setting', { path, params: { value: '', expected } });
 }

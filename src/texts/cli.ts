@@ -135,6 +135,23 @@ export const CLI = {
     INFLUX_TOKEN: { 'zh-CN': 'InfluxDB 的令牌', en: 'token for InfluxDB' },
     INFLUX_ORG: { 'zh-CN': 'InfluxDB 的组织', en: 'organisation in InfluxDB' },
     INFLUX_BUCKET: { 'zh-CN': 'InfluxDB 的存储桶', en: 'bucket in InfluxDB' },
+    HANDOVER_TO: {
+      'zh-CN': '每晚把数据以 Parquet 移交到的文件夹或 S3 存储,不设则不移交',
+      en: 'folder or S3 storage that data is handed over to every night, as Parquet; not at all if not set',
+    },
+    HANDOVER_ZONE: { 'zh-CN': '按哪个时区划分一天', en: 'whose days they are' },
+    HANDOVER_GRACE: {
+      'zh-CN': '一天结束后等待迟到读数的时间',
+      en: 'how long after its end a day waits for late readings',
+    },
+    S3_ENDPOINT: { 'zh-CN': 'S3 存储的地址,不设为亚马逊', en: 'address of the S3 storage; Amazon’s if not set' },
+    S3_REGION: { 'zh-CN': 'S3 存储的区域', en: 'its region' },
+    S3_ACCESS_KEY: { 'zh-CN': 'S3 存储的访问密钥', en: 'its access key' },
+    S3_SECRET_KEY: { 'zh-CN': 'S3 存储的私有密钥', en: 'its secret key' },
+    S3_PATH_STYLE: {
+      'zh-CN': '存储桶写在路径中(true)还是主机名中(false)',
+      en: 'whether the bucket stands in the path (true) or in the host name (false)',
+    },
     ADMIN_PASSWORD: {
       'zh-CN': 'admin 的密码,不设则首次启动时生成',
       en: 'password of admin; made up at the first start if not set',

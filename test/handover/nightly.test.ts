@@ -2,6 +2,7 @@
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { afterAll, afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { Service } from '../../simulators/service.ts';
 import { runHandoverAlone, startHandover } from '../../src/app/handover.ts';
 import { runExport } from '../../src/commands/export.ts';
 import { loadSettings } from '../../src/config.ts';
@@ -10,6 +11,7 @@ import { boundsOf, changesOf, lateReadings } from '../../src/handover/sources.ts
 import { PostgresHandover } from '../../src/store/postgres-handover.ts';
 import { asSoleOwner, LOCKS } from '../../src/store/postgres-lock.ts';
 import { PostgresReadings } from '../../src/store/postgres-readings.ts';
+import { MAIN, run } from '../support/command-line.ts';
 import { type TestDatabase, testDatabase } from '../support/postgres.ts';
 import {
   DAY,
@@ -157,28 +159,22 @@ test('a command that waits can be called off, and one that fails says why', { ti
 
 test('the command tells what it does, in the language of the settings', { timeout: 60_000 }, async () => {
   const to = temporaryFolder();
-  const { s3, zone, graceMs, influx } = settingsFor(db, to);
   const told: string[] = [];
   const write = vi.spyOn(process.stdout, 'write').mockImplementation((text) => told.push(String(text)) > 0);
-  const run = (options: Parameters<typeof runExport>[0], language: string) =>
-    runExport(options, loadSettings({ DATABASE_URL: db.url, METERWARDEN_LANG: language }, to), {
-      s3,
-      zone,
-      graceMs,
-      influx,
-    });
+  const exported = (options: Parameters<typeof runExport>[0], language: string) =>
+    runExport(options, loadSettings({ DATABASE_URL: db.url, METERWARDEN_LANG: language, HANDOVER_ZONE: ZONE }, to));
   try {
-    await run({ to }, 'en');
+    await exported({ to }, 'en');
     expect(told).toHaveLength(4);
     expect(told[0]).toMatch(
       /^readings \d{4}-\d\d-\d\d: 2 regions, 48 rows written, \d\.\d MB, 0 files as they were\n$/,
     );
     expect(told[3]).toMatch(/^6 files \(0 of them as they were\), 144 rows, \d\.\d MB → \S+ \(\d+\.\d s\)\n$/);
     told.length = 0;
-    await run({ to, day: calendar.nameAt(firstMs) }, 'zh-CN');
+    await exported({ to, day: calendar.nameAt(firstMs) }, 'zh-CN');
     expect(told[0]).toMatch(/个区域,写入 48 行/);
     told.length = 0;
-    await run({ schema: true }, 'en');
+    await exported({ schema: true }, 'en');
     expect(told.join('')).toContain('| `active_import_kwh` | DOUBLE | kWh |');
     for (const [wrong, path] of [
       [{}, '--to'],
@@ -187,10 +183,30 @@ test('the command tells what it does, in the language of the settings', { timeou
       [{ to: 'ftp://x/y' }, '--to'],
       [{ to: 's3://a b/c' }, '--to'],
     ] as const)
-      await expect(run(wrong, 'en')).rejects.toMatchObject({ path });
+      await expect(exported(wrong, 'en')).rejects.toMatchObject({ path });
   } finally {
     write.mockRestore();
   }
+});
+
+test('processes of the service take HANDOVER_TO from their settings; so does the command', {
+  timeout: 60_000,
+}, async () => {
+  const env = { DATABASE_URL: db.url, HANDOVER_TO: temporaryFolder(), HANDOVER_ZONE: ZONE };
+  const worker = await Service.create(env, 'work');
+  try {
+    await worker.start();
+    await expect.poll(() => worker.output, { timeout: 30_000 }).toContain('hand-over complete');
+  } finally {
+    await worker.remove();
+  }
+  expect(parquetOf(env.HANDOVER_TO).size).toBe(6);
+  const again = await run(MAIN, ['export'], env);
+  expect(again).toEqual({ code: 0, out: expect.stringMatching(/^0 files/m) });
+  expect(await run(MAIN, ['export', '--to', 'ftp://x/y'], env)).toEqual({
+    code: 1,
+    out: expect.stringMatching(/^--to: /m),
+  });
 });
 
 test('a store that only replays what it received finds the same late readings as PostgreSQL does', async () => {
