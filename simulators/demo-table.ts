@@ -24,7 +24,7 @@ export interface ComparedFault {
   readonly fault: FaultKind;
   /** Ledger id of the instrument, or the district of an outage. */
   readonly subject: string;
-  readonly fromMs: number | null;
+  readonly fromMs: number;
   readonly byRules: boolean;
   readonly finding: FoundFinding | undefined;
   readonly task: FoundTask | undefined;
@@ -40,11 +40,19 @@ export interface Comparison {
   readonly tasks: number;
 }
 
-/** Faults of the measurement itself: an estimate finds them, no rule on single readings can. */
-const NOT_BY_RULES: ReadonlySet<FaultKind> = new Set(['constant-error', 'drift']);
+/** Faults of the measurement itself and of the ledger: an estimate finds them, no rule on single readings can. */
+const NOT_BY_RULES: ReadonlySet<FaultKind> = new Set([
+  'constant-error',
+  'drift',
+  'step',
+  'light-load',
+  'theft',
+  'wrong-district',
+  'wrong-phase',
+]);
 
 export function compare(
-  fleet: Pick<Fleet, 'instruments' | 'truth'>,
+  fleet: Pick<Fleet, 'instruments' | 'faults'>,
   findings: readonly FoundFinding[],
   tasks: readonly FoundTask[],
 ): Comparison {
@@ -52,8 +60,7 @@ export function compare(
   const taskById = new Map(tasks.map((task) => [task.id, task]));
   const used = new Set<string>();
   const rows = new Map<string, ComparedFault>();
-  for (const { instrument, fault, fromMs } of fleet.truth) {
-    if (fault === '') continue;
+  for (const { instrument, fault, fromMs } of fleet.faults) {
     const subject = fault === 'outage' ? districtOf.get(instrument)! : instrument;
     const name = `${fault} ${subject}`;
     if (rows.has(name)) continue; // an outage is listed for each of its instruments
@@ -63,7 +70,7 @@ export function compare(
         (fault === 'outage' ? one.instrument === null && one.district === subject : one.instrument === subject),
     );
     for (const { id } of ofSubject) used.add(id);
-    const distanceMs = (one: FoundFinding) => Math.abs(Date.parse(one.from) - (fromMs ?? 0));
+    const distanceMs = (one: FoundFinding) => Math.abs(Date.parse(one.from) - fromMs);
     const [finding] = ofSubject.toSorted((a, b) => distanceMs(a) - distanceMs(b));
     rows.set(name, {
       fault,

@@ -113,7 +113,7 @@ function printComparison({ rows, others, expected, found, tasks }: Comparison, s
   const cells = rows.map(({ fault, subject, fromMs, finding, task, byRules }) => [
     fault,
     subject,
-    fromMs === null ? '' : new Date(fromMs).toISOString().slice(0, 16).replace('T', ' '),
+    new Date(fromMs).toISOString().slice(0, 16).replace('T', ' '),
     finding?.ruleName ?? say(byRules ? DEMO.notFound : DEMO.forEstimator, language),
     task ? `#${task.id} ${task.kindName} · ${task.stateName}` : '',
     task?.assignee ?? '',

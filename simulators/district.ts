@@ -1,224 +1,188 @@
-/** One district: who lives where, what they draw, what its meters report. */
+/** One district in motion: what its meters report. */
 
 import type { NamedValues } from '../src/fleet/reading.ts';
-import type { Fault } from './faults.ts';
-import { PowerFlow, type Tap } from './feeder.ts';
+import { consumersOf, type DistrictPlan, drawHomes } from './district-plan.ts';
+import type { Fault, FaultKind } from './faults.ts';
 import type { FleetOptions } from './fleet.ts';
-import { drawInstruments, drawPhases, type SimulatedInstrument } from './ledger.ts';
-import { drawOccupant, HALF_HOUR_MS, Load, type LoadProfiles, type Occupant, slotEndMs } from './loads.ts';
-import { Meter, type MeterErrors } from './meter.ts';
-import { type DistrictNetwork, drawNetwork } from './network.ts';
-import { partSeed, Random, unitAt } from './random.ts';
+import { drawPhases } from './ledger.ts';
+import { householdsFor, type LoadProfiles } from './loads.ts';
+import { Meter, type TrueInterval } from './meter.ts';
+import { drawNetwork } from './network.ts';
+import { Random, unitAt } from './random.ts';
+import { nothingPassed, type Passed, Supply, type Totals, type Unmetered } from './supply.ts';
+import { stolenW } from './theft.ts';
 
 export interface Row {
   readonly instrument: string;
   readonly values: NamedValues;
 }
 
-/** Everything of a district that does not change with time. */
-export interface DistrictPlan {
-  /** The master first, then the users. */
-  readonly instruments: readonly SimulatedInstrument[];
-  /** By instrument, in the same order. */
-  readonly errors: readonly MeterErrors[];
-  readonly wiring: DistrictNetwork;
-  /** Per user, one occupant per connected phase. */
-  readonly occupants: readonly (readonly Occupant[])[];
-  /** Per user: reactive power over active power. */
-  readonly tanPhi: readonly number[];
-  readonly unmeteredPole: number;
-  readonly sourceSeed: number;
+/** `mean` over the interval, `instant` at its end; with `none` registers are all that is reported. */
+export const VOLTAGES = ['mean', 'instant', 'none'] as const;
+export type Voltages = (typeof VOLTAGES)[number];
+
+/** A meter, and the taps that it measures. */
+interface Place {
+  readonly meter: Meter;
+  readonly supply: Supply;
+  readonly firstTap: number;
+  /** One past the last. */
+  readonly lastTap: number;
+  readonly offsetMs: number;
 }
 
-export function planDistrict(options: FleetOptions, profiles: LoadProfiles, index: number): DistrictPlan {
-  const random = (part: number) => new Random(partSeed(options.seed, index, part));
-  const userCount = options.metersPerDistrict;
-  const phases = drawPhases(random(0), userCount, Math.round((userCount * options.threePhasePct) / 100));
-  const instruments = drawInstruments(random(1), index, phases, options.untilMs);
-  const meters = random(2);
-  const wiring = drawNetwork(random(3), userCount);
-  const homes = random(4);
-  return {
-    instruments,
-    errors: instruments.map((instrument) => drawErrors(meters, instrument, options)),
-    wiring,
-    occupants: phases.map((phase) =>
-      Array.from({ length: phase === 'L123' ? 3 : 1 }, () => drawOccupant(homes, profiles)),
-    ),
-    // Power factor 0.95 ± 0.015, kept within what homes show.
-    tanPhi: phases.map(() => Math.tan(Math.acos(Math.min(0.99, Math.max(0.9, 0.95 + homes.normal(0.015)))))),
-    unmeteredPole: random(5).pick(wiring.poles),
-    sourceSeed: random(6).seed(),
-  };
-}
+/** Homes on the neighbour's feeder beside the meters filed in the wrong district. */
+const NEIGHBOURS = 30;
 
-function drawErrors(random: Random, instrument: SimulatedInstrument, options: FleetOptions): MeterErrors {
-  const sdPct = instrument.role === 'master' ? options.masterErrorSdPct : options.meterErrorSdPct;
-  return {
-    errorPct: random.normal(sdPct),
-    voltageGainPct: Array.from({ length: instrument.phase === 'L123' ? 3 : 1 }, () =>
-      random.normal(options.voltageGainSdPct),
-    ),
-    // Higher than any rollback takes off, far from a 6-digit register's end.
-    firstRegisterKwh: random.between(500, 20_000),
-  };
-}
-
-/** A district in motion. */
 export class District {
-  /** Totals since the start, for checking the balance. */
-  readonly totals = { masterKwh: 0, usersKwh: 0, lossKwh: 0, unmeteredKwh: 0, busKwh: 0 };
-
-  readonly #slotMs: number;
-  readonly #meters: readonly Meter[];
-  readonly #flow: PowerFlow;
-  readonly #loads: readonly Load[];
-  readonly #tapTanPhi: Float64Array;
-  readonly #tapW: Float64Array;
-  readonly #tapVar: Float64Array;
-  readonly #unmeteredW: number;
-  /** First tap of each user, and one past the last. */
-  readonly #firstTap: Int32Array;
-  readonly #sourceSeed: number;
-  readonly #sourceV = new Float64Array(3);
-  /** Sums over the interval under way; taps first, then the busbar's phases. */
-  readonly #energyWh: Float64Array;
-  readonly #voltageVMs: Float64Array;
-  readonly #currentAMs: Float64Array;
+  readonly #supplies: readonly Supply[];
+  readonly #places: readonly Place[];
+  readonly #voltages: Voltages;
+  readonly #missingShare: number;
+  readonly #missingSeed: number;
+  readonly #earliestMs: number;
+  readonly #latestMs: number;
+  readonly #passed: Passed = nothingPassed();
   #nowMs: number;
 
   constructor(
     plan: DistrictPlan,
     faults: ReadonlyMap<string, readonly Fault[]>,
     options: FleetOptions,
-    profiles: LoadProfiles,
+    allProfiles: LoadProfiles,
     fromMs: number,
   ) {
+    const profiles = householdsFor(allProfiles, options.households);
     this.#nowMs = fromMs;
-    this.#slotMs = Math.min(options.periodMs, HALF_HOUR_MS);
-    this.#meters = plan.instruments.map(
-      (instrument, i) => new Meter(instrument, plan.errors[i]!, faults.get(instrument.id) ?? []),
-    );
-    this.#firstTap = firstTaps(plan.occupants);
-    this.#loads = plan.occupants.flat().map((occupant) => new Load(occupant, profiles, this.#slotMs));
-    this.#unmeteredW = options.unmeteredW;
-    const taps = [...userTaps(plan), { node: plan.unmeteredPole, phase: 0 }];
-    this.#flow = new PowerFlow(plan.wiring.network, taps);
-    this.#tapTanPhi = Float64Array.from([...plan.occupants.flatMap((o, i) => o.map(() => plan.tanPhi[i]!)), 0]);
-    this.#tapW = new Float64Array(taps.length);
-    this.#tapVar = new Float64Array(taps.length);
-    this.#sourceSeed = plan.sourceSeed;
-    this.#energyWh = new Float64Array(taps.length + 1);
-    this.#voltageVMs = new Float64Array(taps.length + 3);
-    this.#currentAMs = new Float64Array(taps.length + 3);
+    this.#voltages = options.voltages;
+    this.#missingShare = options.missingPct / 100;
+    this.#missingSeed = plan.missingSeed;
+    this.#earliestMs = Math.min(...plan.clockOffsetMs);
+    this.#latestMs = Math.max(...plan.clockOffsetMs);
+    const { homeSupply, neighbour, places } = connect(plan, faults, options, profiles, fromMs + this.#earliestMs);
+    this.#supplies = neighbour ? [homeSupply, neighbour] : [homeSupply];
+    this.#places = places;
+  }
+
+  /** Of this district's own feeders. */
+  get totals(): Totals {
+    return this.#supplies[0]!.totals;
+  }
+
+  /** By instrument: what its error was on average since the first reading. */
+  get meanErrorsPct(): number[] {
+    return this.#places.map(({ meter }) => meter.meanErrorPct);
   }
 
   /** Lets time pass until `tsMs` and returns what the meters then report. */
   advance(tsMs: number): Row[] {
     const fromMs = this.#nowMs;
-    this.#energyWh.fill(0);
-    this.#voltageVMs.fill(0);
-    this.#currentAMs.fill(0);
-    while (this.#nowMs < tsMs) {
-      const untilMs = Math.min(tsMs, slotEndMs(this.#nowMs, this.#slotMs));
-      this.#pass(untilMs - this.#nowMs);
-      this.#nowMs = untilMs;
-    }
-    return this.#read(fromMs, tsMs);
-  }
-
-  /** Constant power for `durationMs`. */
-  #pass(durationMs: number): void {
-    for (let tap = 0; tap < this.#loads.length; tap++) {
-      this.#tapW[tap] = this.#loads[tap]!.powerW(this.#nowMs);
-      this.#tapVar[tap] = this.#tapW[tap]! * this.#tapTanPhi[tap]!;
-    }
-    this.#tapW[this.#loads.length] = this.#unmeteredW;
-    for (let phase = 0; phase < 3; phase++) {
-      this.#sourceV[phase] = sourceVoltageV(this.#sourceSeed, phase, this.#nowMs + durationMs / 2);
-    }
-    this.#flow.solve(this.#tapW, this.#tapVar, this.#sourceV);
-    this.#sum(durationMs);
-  }
-
-  #sum(durationMs: number): void {
-    const flow = this.#flow;
-    const hours = durationMs / 3_600_000;
-    const taps = this.#tapW.length;
-    let loadWh = 0;
-    for (let tap = 0; tap < taps; tap++) {
-      const energyWh = this.#tapW[tap]! * hours;
-      loadWh += energyWh;
-      this.#energyWh[tap]! += energyWh;
-      this.#voltageVMs[tap]! += flow.tapVoltageV[tap]! * durationMs;
-      this.#currentAMs[tap]! += flow.tapCurrentA[tap]! * durationMs;
-    }
-    this.#energyWh[taps]! += loadWh + flow.lossW * hours;
-    for (let phase = 0; phase < 3; phase++) {
-      this.#voltageVMs[taps + phase]! += flow.busVoltageV[phase]! * durationMs;
-      this.#currentAMs[taps + phase]! += flow.busCurrentA[phase]! * durationMs;
-    }
-    this.totals.masterKwh += (loadWh + flow.lossW * hours) / 1000;
-    this.totals.usersKwh += (loadWh - this.#unmeteredW * hours) / 1000;
-    this.totals.lossKwh += (flow.lossW * hours) / 1000;
-    this.totals.unmeteredKwh += (this.#unmeteredW * hours) / 1000;
-    this.totals.busKwh += (flow.busPowerW * hours) / 1000;
-  }
-
-  #read(fromMs: number, toMs: number): Row[] {
-    const taps = this.#tapW.length;
+    this.#nowMs = tsMs;
+    for (const supply of this.#supplies) supply.extend(fromMs + this.#earliestMs, tsMs + this.#latestMs);
     const rows: Row[] = [];
-    this.#meters.forEach((meter, i) => {
-      const first = i === 0 ? taps : this.#firstTap[i - 1]!;
-      const last = i === 0 ? taps + 3 : this.#firstTap[i]!;
-      const durationMs = toMs - fromMs || 1;
-      let energyWh = 0;
-      let currentA = 0;
-      const voltageV: number[] = [];
-      for (let at = first; at < last; at++) {
-        energyWh += this.#energyWh[at] ?? 0;
-        voltageV.push(this.#voltageVMs[at]! / durationMs);
-        currentA += this.#currentAMs[at]! / durationMs / (last - first);
-      }
-      const values = meter.record({ fromMs, toMs, energyKwh: energyWh / 1000, voltageV, currentA });
-      if (values) rows.push({ instrument: meter.id, values });
+    this.#places.forEach(({ meter, supply, firstTap, lastTap, offsetMs }, i) => {
+      supply.measure(firstTap, lastTap, fromMs + offsetMs, tsMs + offsetMs, meter.lightLoadW, this.#passed);
+      const values = meter.record(this.#truth(fromMs, tsMs, lastTap - firstTap));
+      if (values && !this.#isMissing(tsMs, i)) rows.push({ instrument: meter.id, values });
     });
     return rows;
   }
+
+  #truth(fromMs: number, toMs: number, phases: number): TrueInterval {
+    const passed = this.#passed;
+    const netWh = passed.importWh - passed.exportWh;
+    const interval = {
+      fromMs,
+      toMs,
+      importKwh: passed.importWh / 1000,
+      exportKwh: passed.exportWh / 1000,
+      lightLoadShare: passed.importWh > 0 ? passed.lightLoadWh / passed.importWh : 0,
+    };
+    const voltagesV = (all: Float64Array) => Array.from(all.subarray(0, phases));
+    switch (this.#voltages) {
+      case 'none':
+        return { ...interval, voltageV: [], currentA: 0, powerW: 0 };
+      case 'instant':
+        return {
+          ...interval,
+          voltageV: voltagesV(passed.lastVoltageV),
+          currentA: passed.lastCurrentA,
+          powerW: passed.lastPowerW,
+        };
+      case 'mean':
+        return {
+          ...interval,
+          voltageV: voltagesV(passed.meanVoltageV),
+          currentA: passed.meanCurrentA,
+          powerW: toMs > fromMs ? (netWh * 3_600_000) / (toMs - fromMs) : 0,
+        };
+    }
+  }
+
+  #isMissing(tsMs: number, instrument: number): boolean {
+    return unitAt(this.#missingSeed, Math.floor(tsMs / 1000), instrument) < this.#missingShare;
+  }
 }
 
-function firstTaps(occupants: readonly (readonly Occupant[])[]): Int32Array {
-  const first = new Int32Array(occupants.length + 1);
-  occupants.forEach((own, i) => {
-    first[i + 1] = first[i]! + own.length;
+/** Puts every meter where it measures: on its own feeder, or, when it is filed in the wrong district, on the neighbour's. */
+function connect(
+  plan: DistrictPlan,
+  faults: ReadonlyMap<string, readonly Fault[]>,
+  options: FleetOptions,
+  profiles: LoadProfiles,
+  fromMs: number,
+) {
+  const users = plan.instruments.slice(1);
+  const has = (id: string, kind: FaultKind) => (faults.get(id) ?? []).some((fault) => fault.kind === kind);
+  const isForeign = users.map(({ id }) => has(id, 'wrong-district'));
+  const phasesOf = (foreign: boolean) => users.filter((_, i) => isForeign[i] === foreign).map(({ phase }) => phase);
+  const homesOf = (foreign: boolean) => plan.homes.filter((_, i) => isForeign[i] === foreign);
+  const points = plan.wiring.points.filter((_, i) => !isForeign[i]);
+  const unmetered: Unmetered[] = [{ node: plan.unmeteredPole, phase: 0, powerW: () => options.unmeteredW }];
+  if (has(plan.instruments[0]!.id, 'theft')) {
+    const { node, phase, seed } = plan.theft;
+    unmetered.push({ node, phase, powerW: (atMs) => stolenW(seed, options.theftW, atMs) });
+  }
+  const consumers = consumersOf(homesOf(false), points, phasesOf(false), profiles, options);
+  const { stepMs } = options;
+  const { network } = plan.wiring;
+  const homeSupply = new Supply({ network, consumers, unmetered, sourceSeed: plan.sourceSeed, stepMs }, fromMs);
+  const foreignHomes = homesOf(true);
+  const neighbour =
+    foreignHomes.length > 0
+      ? neighbourSupply(plan.neighbourSeed, foreignHomes, phasesOf(true), options, profiles, fromMs)
+      : undefined;
+  // A meter's taps follow those of the meter before it on the same feeder.
+  const nextTap = { home: 0, neighbour: 0 };
+  const places = plan.instruments.map((instrument, i): Place => {
+    const resolution = { registerStepKwh: options.registerStepKwh, voltageStepV: options.voltageStepV };
+    const meter = new Meter(instrument, plan.errors[i]!, faults.get(instrument.id) ?? [], resolution);
+    const offsetMs = plan.clockOffsetMs[i]!;
+    if (i === 0) {
+      return { meter, supply: homeSupply, firstTap: homeSupply.busTap, lastTap: homeSupply.busTap + 3, offsetMs };
+    }
+    const feeder = isForeign[i - 1] ? 'neighbour' : 'home';
+    const firstTap = nextTap[feeder];
+    nextTap[feeder] += plan.homes[i - 1]!.occupants.length;
+    const supply = feeder === 'home' ? homeSupply : neighbour!;
+    return { meter, supply, firstTap, lastTap: nextTap[feeder], offsetMs };
   });
-  return first;
+  return { homeSupply, neighbour, places };
 }
 
-function userTaps(plan: DistrictPlan): Tap[] {
-  return plan.occupants.flatMap((own, i) => {
-    const node = plan.wiring.userNode[i]!;
-    const only = Number(plan.instruments[i + 1]!.phase[1]) - 1;
-    return own.map((_, phase) => ({ node, phase: own.length === 3 ? phase : only }));
-  });
-}
-
-/** Medium voltage wanders by about 1 % over hours and 0.3 % over minutes, the phases by 0.2 % on their own. */
-function sourceVoltageV(seed: number, phase: number, atMs: number): number {
-  const HOURS = 3 * 3_600_000;
-  const MINUTES = 10 * 60_000;
-  const percent =
-    1.5 * wander(seed, 0, atMs, HOURS) +
-    0.5 * wander(seed, 1, atMs, MINUTES) +
-    0.3 * wander(seed, 2 + phase, atMs, HOURS);
-  // The usual tap setting: 5 % above nominal, so that the far end stays within -10 %.
-  return 231 * (1 + percent / 100);
-}
-
-/** Smooth noise in [-1, 1] with a knot every `knotMs`. */
-function wander(seed: number, part: number, atMs: number, knotMs: number): number {
-  const knot = Math.floor(atMs / knotMs);
-  const share = atMs / knotMs - knot;
-  const ease = share * share * (3 - 2 * share);
-  return 2 * (unitAt(seed, knot, part) * (1 - ease) + unitAt(seed, knot + 1, part) * ease) - 1;
+/** The foreign homes first, then those that nobody asks about. */
+function neighbourSupply(
+  seed: number,
+  foreign: DistrictPlan['homes'],
+  foreignPhases: ReturnType<typeof drawPhases>,
+  options: FleetOptions,
+  profiles: LoadProfiles,
+  fromMs: number,
+): Supply {
+  const random = new Random(seed);
+  const phases = [...foreignPhases, ...drawPhases(random, NEIGHBOURS, 0)];
+  const homes = [...foreign, ...drawHomes(random, random, profiles, phases.slice(foreign.length), 0)];
+  const { network, points } = drawNetwork(random, phases.length);
+  const consumers = consumersOf(homes, points, phases, profiles, options);
+  return new Supply({ network, consumers, unmetered: [], sourceSeed: random.seed(), stepMs: options.stepMs }, fromMs);
 }

@@ -9,6 +9,7 @@ export type SimulatorErrorCode =
   | 'invalid_cell'
   | 'not_sorted'
   | 'unknown_instrument'
+  | 'network_overloaded'
   | 'history_in_future'
   | 'broker_refused'
   | 'broker_unreachable';

@@ -4,14 +4,19 @@
  * Power Systems 3(2), 1988; four-wire form by Ciric, Padilha, Ochoa, IEEE Trans. Power Systems 18(4), 2003.
  */
 
-const CONDUCTORS = 4;
+import { SimulatorError } from './errors.ts';
+
+/** L1, L2, L3, neutral. */
+export const CONDUCTORS = 4;
 const NEUTRAL = 3;
+const PAIRS = CONDUCTORS * CONDUCTORS;
 
 /** Node 0 is the busbar, where the master meter sits; a node's parent always has a smaller number. */
 export interface Network {
   readonly parent: Int32Array;
-  /** Impedance of each phase conductor between a node and its parent; the neutral is of the same wire. */
+  /** Of the wires between a node and its parent, by node and conductor. */
   readonly resistanceOhm: Float64Array;
+  /** Self and mutual, by node, conductor and the conductor whose current causes the drop. */
   readonly reactanceOhm: Float64Array;
   /** Between the stiff source and the busbar, upstream of the master meter. */
   readonly transformerOhm: number;
@@ -21,6 +26,15 @@ export interface Network {
 export interface Tap {
   readonly node: number;
   readonly phase: number;
+}
+
+/** The same lines `factor` times as long. */
+export function stretched(network: Network, factor: number): Network {
+  return {
+    ...network,
+    resistanceOhm: network.resistanceOhm.map((ohm) => ohm * factor),
+    reactanceOhm: network.reactanceOhm.map((ohm) => ohm * factor),
+  };
 }
 
 /** 10 µV in 220 V leaves an energy imbalance of parts in 10^7, far below the registers' 0.01 kWh. */
@@ -35,12 +49,14 @@ export class PowerFlow {
   /** Per phase at the busbar. */
   readonly busVoltageV = new Float64Array(3);
   readonly busCurrentA = new Float64Array(3);
-  /** Power into the feeders by the busbar's voltages and currents, for checking against loads + loss. */
-  busPowerW = 0;
+  /** Into the feeders, by the busbar's voltages and currents. */
+  readonly busPowerW = new Float64Array(3);
   /** All I²R downstream of the busbar, neutral included. */
   lossW = 0;
 
   readonly #network: Network;
+  /** Wires act on each other. */
+  readonly #coupled: boolean;
   readonly #tapAt: Int32Array;
   readonly #tapNeutral: Int32Array;
   readonly #voltageRe: Float64Array;
@@ -50,6 +66,7 @@ export class PowerFlow {
 
   constructor(network: Network, taps: readonly Tap[]) {
     this.#network = network;
+    this.#coupled = network.reactanceOhm.some((ohm, i) => ohm !== 0 && (i % PAIRS) % (CONDUCTORS + 1) !== 0);
     this.#tapAt = Int32Array.from(taps, (tap) => tap.node * CONDUCTORS + tap.phase);
     this.#tapNeutral = Int32Array.from(taps, (tap) => tap.node * CONDUCTORS + NEUTRAL);
     const size = network.parent.length * CONDUCTORS;
@@ -72,7 +89,7 @@ export class PowerFlow {
         return;
       }
     }
-    throw new Error(`power flow did not converge in ${MAX_ROUNDS} rounds: the feeder is overloaded`);
+    throw new SimulatorError('network_overloaded');
   }
 
   /** A flat start: every node at the same voltage. */
@@ -107,12 +124,14 @@ export class PowerFlow {
 
   #sweepBackward(): void {
     const parent = this.#network.parent;
+    const currentRe = this.#currentRe;
+    const currentIm = this.#currentIm;
     for (let node = parent.length - 1; node > 0; node--) {
       const from = node * CONDUCTORS;
       const to = parent[node]! * CONDUCTORS;
       for (let conductor = 0; conductor < CONDUCTORS; conductor++) {
-        this.#currentRe[to + conductor]! += this.#currentRe[from + conductor]!;
-        this.#currentIm[to + conductor]! += this.#currentIm[from + conductor]!;
+        currentRe[to + conductor]! += currentRe[from + conductor]!;
+        currentIm[to + conductor]! += currentIm[from + conductor]!;
       }
     }
   }
@@ -120,30 +139,41 @@ export class PowerFlow {
   /** Returns the largest change of any conductor's voltage. */
   #sweepForward(sourceV: Float64Array): number {
     const { parent, resistanceOhm, reactanceOhm, transformerOhm } = this.#network;
+    const voltageRe = this.#voltageRe;
+    const voltageIm = this.#voltageIm;
+    const currentRe = this.#currentRe;
+    const currentIm = this.#currentIm;
     let largest = 0;
-    const move = (at: number, re: number, im: number) => {
-      largest = Math.max(largest, Math.abs(re - this.#voltageRe[at]!), Math.abs(im - this.#voltageIm[at]!));
-      this.#voltageRe[at] = re;
-      this.#voltageIm[at] = im;
-    };
     for (let phase = 0; phase < 3; phase++) {
       const angle = (-2 * Math.PI * phase) / 3;
       // A transformer is almost purely reactive.
-      const re = sourceV[phase]! * Math.cos(angle) + transformerOhm * this.#currentIm[phase]!;
-      const im = sourceV[phase]! * Math.sin(angle) - transformerOhm * this.#currentRe[phase]!;
-      move(phase, re, im);
+      const re = sourceV[phase]! * Math.cos(angle) + transformerOhm * currentIm[phase]!;
+      const im = sourceV[phase]! * Math.sin(angle) - transformerOhm * currentRe[phase]!;
+      largest = Math.max(largest, Math.abs(re - voltageRe[phase]!), Math.abs(im - voltageIm[phase]!));
+      voltageRe[phase] = re;
+      voltageIm[phase] = im;
     }
     for (let node = 1; node < parent.length; node++) {
       const from = parent[node]! * CONDUCTORS;
       const to = node * CONDUCTORS;
-      const r = resistanceOhm[node]!;
-      const x = reactanceOhm[node]!;
       for (let conductor = 0; conductor < CONDUCTORS; conductor++) {
-        const iRe = this.#currentRe[to + conductor]!;
-        const iIm = this.#currentIm[to + conductor]!;
-        const re = this.#voltageRe[from + conductor]! - r * iRe + x * iIm;
-        const im = this.#voltageIm[from + conductor]! - r * iIm - x * iRe;
-        move(to + conductor, re, im);
+        const at = to + conductor;
+        const pairs = node * PAIRS + conductor * CONDUCTORS;
+        const r = resistanceOhm[at]!;
+        const x = reactanceOhm[pairs + conductor]!;
+        let re = voltageRe[from + conductor]! - r * currentRe[at]! + x * currentIm[at]!;
+        let im = voltageIm[from + conductor]! - r * currentIm[at]! - x * currentRe[at]!;
+        if (this.#coupled) {
+          for (let other = 0; other < CONDUCTORS; other++) {
+            if (other === conductor) continue;
+            re += reactanceOhm[pairs + other]! * currentIm[to + other]!;
+            im -= reactanceOhm[pairs + other]! * currentRe[to + other]!;
+          }
+        }
+        const change = Math.abs(re - voltageRe[at]!) + Math.abs(im - voltageIm[at]!);
+        if (change > largest) largest = change;
+        voltageRe[at] = re;
+        voltageIm[at] = im;
       }
     }
     return largest;
@@ -153,25 +183,23 @@ export class PowerFlow {
     for (let tap = 0; tap < tapW.length; tap++) {
       const at = this.#tapAt[tap]!;
       const neutral = this.#tapNeutral[tap]!;
-      const voltageV = Math.hypot(
-        this.#voltageRe[at]! - this.#voltageRe[neutral]!,
-        this.#voltageIm[at]! - this.#voltageIm[neutral]!,
-      );
+      const uRe = this.#voltageRe[at]! - this.#voltageRe[neutral]!;
+      const uIm = this.#voltageIm[at]! - this.#voltageIm[neutral]!;
+      const voltageV = Math.sqrt(uRe * uRe + uIm * uIm);
       this.tapVoltageV[tap] = voltageV;
-      this.tapCurrentA[tap] = Math.hypot(tapW[tap]!, tapVar[tap]!) / voltageV;
+      this.tapCurrentA[tap] = Math.sqrt(tapW[tap]! ** 2 + tapVar[tap]! ** 2) / voltageV;
     }
-    this.busPowerW = 0;
     for (let phase = 0; phase < 3; phase++) {
       const [uRe, uIm] = [this.#voltageRe[phase]!, this.#voltageIm[phase]!];
       const [iRe, iIm] = [this.#currentRe[phase]!, this.#currentIm[phase]!];
       this.busVoltageV[phase] = Math.hypot(uRe, uIm);
       this.busCurrentA[phase] = Math.hypot(iRe, iIm);
-      this.busPowerW += uRe * iRe + uIm * iIm;
+      this.busPowerW[phase] = uRe * iRe + uIm * iIm;
     }
     this.lossW = 0;
     for (let at = CONDUCTORS; at < this.#currentRe.length; at++) {
       const squared = this.#currentRe[at]! ** 2 + this.#currentIm[at]! ** 2;
-      this.lossW += squared * this.#network.resistanceOhm[Math.floor(at / CONDUCTORS)]!;
+      this.lossW += squared * this.#network.resistanceOhm[at]!;
     }
   }
 }

@@ -46,13 +46,17 @@ const READING_COLUMNS: readonly Quantity[] = [
   'voltage_l3_v',
 ];
 
-const TRUTH_COLUMNS = ['instrument', 'error_pct', 'fault', 'fault_from', 'fault_to'] as const;
+/** Only where somebody feeds in. */
+const FEED_IN_COLUMN: Quantity = 'active_export_kwh';
+
+const TRUTH_COLUMNS = ['instrument', 'error_pct', 'fault', 'fault_from', 'fault_to', 'clock_offset_s'] as const;
 
 export interface FolderContent {
   readonly instruments: readonly SimulatedInstrument[];
-  /** Empty = not known: no truth.csv. */
-  readonly truth: readonly Truth[];
+  readonly feedsIn?: boolean;
   steps(): Iterable<Step> | AsyncIterable<Step>;
+  /** Asked after the last step; empty = not known: no truth.csv. */
+  truth(): readonly Truth[];
 }
 
 /** A folder as it is read: never all readings at once. */
@@ -78,14 +82,12 @@ export async function writeFolder(dir: string, content: FolderContent, options: 
   for (const name of ['instruments.csv.gz', 'readings.csv', 'readings.csv.gz', 'truth.csv', 'truth.csv.gz'])
     await rm(join(dir, name), { force: true });
   await writeFile(join(dir, 'instruments.csv'), instrumentsCsv(content.instruments));
-  if (content.truth.length > 0) {
-    await writeFile(join(dir, 'truth.csv'), csvText([TRUTH_COLUMNS, ...content.truth.map(truthCells)]));
-  }
+  const columns = content.feedsIn ? [...READING_COLUMNS, FEED_IN_COLUMN] : READING_COLUMNS;
   let readings = 0;
   async function* chunks(): AsyncGenerator<string> {
-    yield csvText([['ts', 'instrument', ...READING_COLUMNS]]);
+    yield csvText([['ts', 'instrument', ...columns]]);
     for await (const step of content.steps()) {
-      yield stepText(step);
+      yield stepText(step, columns);
       readings += step.rows.length;
       options.onStep?.(readings);
     }
@@ -93,32 +95,40 @@ export async function writeFolder(dir: string, content: FolderContent, options: 
   const file = createWriteStream(join(dir, options.gzip ? 'readings.csv.gz' : 'readings.csv'));
   if (options.gzip) await pipeline(Readable.from(chunks()), createGzip(), file);
   else await pipeline(Readable.from(chunks()), file);
+  const truth = content.truth();
+  if (truth.length > 0) await writeFile(join(dir, 'truth.csv'), csvText([TRUTH_COLUMNS, ...truth.map(truthCells)]));
   return readings;
 }
 
-function stepText(step: Step): string {
+function stepText(step: Step, columns: readonly Quantity[]): string {
   const ts = timeText(step.tsMs);
   let text = '';
   for (const { instrument, values } of step.rows) {
     text += `${ts},${csvCell(instrument)}`;
-    for (const column of READING_COLUMNS) {
+    for (const column of columns) {
       const value = values[column];
-      // Registers keep their two decimals, as a display shows them.
-      text += value === undefined ? ',' : `,${column === 'active_import_kwh' ? value.toFixed(2) : value}`;
+      text += value === undefined ? ',' : `,${column.endsWith('_kwh') ? registerText(value) : value}`;
     }
     text += '\n';
   }
   return text;
 }
 
+/** Registers keep their two decimals, as a display shows them. */
+function registerText(registerKwh: number): string {
+  const shown = registerKwh.toFixed(2);
+  return Number(shown) === registerKwh ? shown : String(registerKwh);
+}
+
 function truthCells(truth: Truth): string[] {
-  const { instrument, errorPct, fault, fromMs, toMs } = truth;
+  const { instrument, errorPct, fault, fromMs, toMs, clockOffsetS } = truth;
   return [
     instrument,
     errorPct.toFixed(4),
     fault,
     fromMs === null ? '' : timeText(fromMs),
     toMs === null ? '' : timeText(toMs),
+    String(clockOffsetS),
   ];
 }
 
@@ -136,7 +146,7 @@ export async function readFolder(dir: string): Promise<Folder> {
   const instruments = (await readRecords(dir, 'instruments.csv')).map(toInstrument);
   const truth = present(dir, 'truth.csv') ? (await readRecords(dir, 'truth.csv')).map(toTruth) : [];
   const known = new Set(instruments.map((instrument) => instrument.id));
-  return { instruments, truth, steps: () => readSteps(dir, known) };
+  return { instruments, truth: () => truth, steps: () => readSteps(dir, known) };
 }
 
 type CsvRecord = Readonly<Record<string, string>>;
@@ -226,12 +236,15 @@ function toTruth(record: CsvRecord, index: number): Truth {
     return value === '' ? null : toTimeMs(file, line, column, value);
   };
   const fault = cell(record, file, 'fault');
+  // Folders of others need not tell it.
+  const clockOffsetS = toNumber(file, line, 'clock_offset_s', record.clock_offset_s ?? '0');
   return {
     instrument: cell(record, file, 'instrument'),
     errorPct: toNumber(file, line, 'error_pct', cell(record, file, 'error_pct')),
     fault: fault === '' ? '' : oneOf(FAULT_KINDS, file, line, 'fault', fault),
     fromMs: time('fault_from'),
     toMs: time('fault_to'),
+    clockOffsetS,
   };
 }
 

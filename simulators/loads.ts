@@ -1,6 +1,7 @@
-/** What households draw: half-hourly curves brought to finer slots without losing or inventing energy. */
+/** What households draw: half-hourly curves brought to finer steps without losing or inventing energy. */
 
-import { type Random, unitAt } from './random.ts';
+import type { Random } from './random.ts';
+import { MINUTES, PROCESSES, type Variation } from './variation.ts';
 
 export const HALF_HOURS_PER_DAY = 48;
 export const HALF_HOUR_MS = 1_800_000;
@@ -36,35 +37,37 @@ export function drawOccupant(random: Random, profiles: LoadProfiles): Occupant {
 /** What a 60 A service carries when its voltage sags to 200 V at power factor 0.95. */
 const SERVICE_LIMIT_KW = 11.4;
 
-/** The load of one occupant: power is constant within a slot, and slots divide the half hour. */
+/** The load of one occupant: power is constant within a step; steps are whole minutes and divide the half hour. */
 export class Load {
   readonly #occupant: Occupant;
   readonly #firstDay: number;
   /** Days after which the curve repeats, whole weeks. */
   readonly #cycleDays: number;
-  readonly #slotMs: number;
-  readonly #slotKwh: Float64Array;
+  readonly #stepMs: number;
+  readonly #variation: Variation;
+  readonly #minuteKwh = new Float64Array(MINUTES);
+  readonly #stepW: Float64Array;
   /** A home that ever draws more than its service carries is scaled down to it (2 of the 100). */
   readonly #scale: number;
   #splitHalfHour = Number.NaN;
 
-  constructor(occupant: Occupant, profiles: LoadProfiles, slotMs: number) {
+  constructor(occupant: Occupant, profiles: LoadProfiles, stepMs: number, variation: Variation) {
     this.#occupant = occupant;
     this.#firstDay = profiles.firstDay;
     this.#cycleDays = Math.floor(profiles.dayCount / 7) * 7;
-    this.#slotMs = slotMs;
-    this.#slotKwh = new Float64Array(HALF_HOUR_MS / slotMs);
+    this.#stepMs = stepMs;
+    this.#variation = variation;
+    this.#stepW = new Float64Array(HALF_HOUR_MS / stepMs);
     const peakKwh = occupant.halfHourKwh.reduce((peak, kwh) => Math.max(peak, kwh), 0);
     this.#scale = Math.min(1, (SERVICE_LIMIT_KW * HALF_HOUR_MS) / 3.6e6 / peakKwh);
   }
 
-  /** Mean power in the slot that contains `atMs`. */
+  /** Mean power in the step that contains `atMs`. */
   powerW(atMs: number): number {
     const localMs = atMs + LOCAL_OFFSET_MS;
     const halfHour = Math.floor(localMs / HALF_HOUR_MS);
     if (halfHour !== this.#splitHalfHour) this.#split(halfHour);
-    const slot = Math.floor((localMs - halfHour * HALF_HOUR_MS) / this.#slotMs);
-    return (this.#slotKwh[slot]! * 3.6e9) / this.#slotMs;
+    return this.#stepW[Math.floor((localMs - halfHour * HALF_HOUR_MS) / this.#stepMs)]!;
   }
 
   #halfHourKwh(halfHour: number): number {
@@ -74,43 +77,40 @@ export class Load {
     return this.#scale * this.#occupant.halfHourKwh[(cycled - day) * HALF_HOURS_PER_DAY + halfHour]!;
   }
 
-  /**
-   * What the neighbouring half hours also draw is standing load and runs evenly; what stands above them is an
-   * appliance and falls into slots by exponential weights (a flat Dirichlet split).
-   */
+  /** The minutes are the same whatever the step: a longer step only sees their mean. */
   #split(halfHour: number): void {
     this.#splitHalfHour = halfHour;
-    const slots = this.#slotKwh;
     const energyKwh = this.#halfHourKwh(halfHour);
     const standingKwh = Math.min(energyKwh, this.#halfHourKwh(halfHour - 1), this.#halfHourKwh(halfHour + 1));
-    let weightSum = 0;
-    for (let slot = 0; slot < slots.length; slot++) {
-      slots[slot] = -Math.log(unitAt(this.#occupant.seed, halfHour, slot));
-      weightSum += slots[slot]!;
+    const minuteKwh = this.#minuteKwh;
+    const { seed } = this.#occupant;
+    PROCESSES[this.#variation](minuteKwh, { energyKwh, standingKwh, seed, position: halfHour });
+    levelAbove(minuteKwh, energyKwh, SERVICE_LIMIT_KW / 60);
+    const minutesPerStep = MINUTES / this.#stepW.length;
+    for (let step = 0; step < this.#stepW.length; step++) {
+      let stepKwh = 0;
+      for (let minute = 0; minute < minutesPerStep; minute++) stepKwh += minuteKwh[step * minutesPerStep + minute]!;
+      this.#stepW[step] = (stepKwh * 60_000) / minutesPerStep;
     }
-    for (let slot = 0; slot < slots.length; slot++) {
-      slots[slot] = standingKwh / slots.length + ((energyKwh - standingKwh) * slots[slot]!) / weightSum;
-    }
-    levelAbove(slots, energyKwh, (SERVICE_LIMIT_KW * this.#slotMs) / 3.6e6);
   }
 }
 
-/** Moves energy above the limit to slots with room, in proportion to the room; evenly when there is none. */
-function levelAbove(slots: Float64Array, energyKwh: number, limitKwh: number): void {
-  if (energyKwh >= slots.length * limitKwh) {
-    slots.fill(energyKwh / slots.length);
+/** Moves energy above the limit to minutes with room, in proportion to the room; evenly when there is none. */
+function levelAbove(minuteKwh: Float64Array, energyKwh: number, limitKwh: number): void {
+  if (energyKwh >= minuteKwh.length * limitKwh) {
+    minuteKwh.fill(energyKwh / minuteKwh.length);
     return;
   }
   let excessKwh = 0;
   let roomKwh = 0;
-  for (const slotKwh of slots) {
-    excessKwh += Math.max(0, slotKwh - limitKwh);
-    roomKwh += Math.max(0, limitKwh - slotKwh);
+  for (const kwh of minuteKwh) {
+    excessKwh += Math.max(0, kwh - limitKwh);
+    roomKwh += Math.max(0, limitKwh - kwh);
   }
   if (excessKwh === 0) return;
-  for (let slot = 0; slot < slots.length; slot++) {
-    const gapKwh = limitKwh - slots[slot]!;
-    slots[slot] = gapKwh <= 0 ? limitKwh : slots[slot]! + (excessKwh * gapKwh) / roomKwh;
+  for (let minute = 0; minute < minuteKwh.length; minute++) {
+    const gapKwh = limitKwh - minuteKwh[minute]!;
+    minuteKwh[minute] = gapKwh <= 0 ? limitKwh : minuteKwh[minute]! + (excessKwh * gapKwh) / roomKwh;
   }
 }
 
@@ -125,7 +125,13 @@ export function isOccupied(halfHourKwh: Float64Array): boolean {
   return (sumKwh * HALF_HOURS_PER_DAY) / halfHourKwh.length >= 2 && idle <= halfHourKwh.length / 1000;
 }
 
-/** Where the slot that contains `atMs` ends. */
-export function slotEndMs(atMs: number, slotMs: number): number {
-  return (Math.floor(atMs / slotMs) + 1) * slotMs;
+export const HOUSEHOLDS = ['all', 'development', 'judging'] as const;
+export type Households = (typeof HOUSEHOLDS)[number];
+
+/** Every other household for development, the others for judging: nothing is judged on homes it was made with. */
+export function householdsFor(profiles: LoadProfiles, use: Households): LoadProfiles {
+  if (use === 'all') return profiles;
+  const remainder = use === 'development' ? 0 : 1;
+  const chosen = <T>(items: readonly T[]) => items.filter((_, i) => i % 2 === remainder);
+  return { ...profiles, households: chosen(profiles.households), halfHourKwh: chosen(profiles.halfHourKwh) };
 }

@@ -21,7 +21,7 @@ async function fleetCommand(words: FleetWords & { out: string; gzip?: boolean })
   const options = readFleetOptions(words, Date.now(), say);
   const fleet = simulateFleet(options, readLondonProfiles());
   const progress = startProgress('generating', fleet.instruments.length * fleet.stepCount, say);
-  const readings = await writeFolder(words.out, fleet, { gzip: words.gzip ?? false, onStep: progress.update });
+  const readings = await writeFolder(words.out, fleet.start(), { gzip: words.gzip ?? false, onStep: progress.update });
   progress.stop(readings);
   print(
     say('written', {
@@ -30,7 +30,7 @@ async function fleetCommand(words: FleetWords & { out: string; gzip?: boolean })
       readings,
       from: timeText(options.untilMs - (fleet.stepCount - 1) * options.periodMs),
       to: timeText(options.untilMs),
-      faults: fleet.truth.filter((truth) => truth.fault !== '').length,
+      faults: fleet.faults.length,
       seconds: ((performance.now() - startedMs) / 1000).toFixed(1),
     }),
   );

@@ -1,6 +1,6 @@
 /** Draws the low-voltage network of one district: feeders, poles, service lines, sized as a planner sizes them. */
 
-import type { Network } from './feeder.ts';
+import { CONDUCTORS, type Network } from './feeder.ts';
 import type { Random } from './random.ts';
 
 /** A feeder takes about this many users before a planner builds the next one. */
@@ -21,10 +21,19 @@ const DESIGN_DROP = { low: 0.06, high: 0.1 };
 const RATINGS_KVA = [50, 100, 160, 200, 250, 315, 400, 500, 630, 800, 1000, 1250, 1600, 2000, 2500];
 const KVA_PER_USER = 2;
 
+/** Where a user is connected. */
+export interface ConnectionPoint {
+  readonly node: number;
+  /** Undefined = whichever phase the ledger draws. */
+  readonly phase?: number;
+  readonly threePhase: boolean;
+}
+
 export interface DistrictNetwork {
   readonly network: Network;
-  /** Node of each user, at the far end of its service line. */
-  readonly userNode: readonly number[];
+  /** By user. */
+  readonly points: readonly ConnectionPoint[];
+  /** Where a lamp or a thief can tap all three phases. */
   readonly poles: readonly number[];
 }
 
@@ -41,12 +50,12 @@ export function drawNetwork(random: Random, userCount: number): DistrictNetwork 
     poles.push(...own);
     for (let user = first; user < last; user++) poleOfUser.push(random.pick(own));
   }
-  const userNode = poleOfUser.map((pole) => {
+  const points = poleOfUser.map((pole) => {
     parent.push(pole);
     resistanceOhm.push((SERVICE_OHM_PER_KM * random.between(10, 40)) / 1000);
-    return parent.length - 1;
+    return { node: parent.length - 1, threePhase: true };
   });
-  return { network: toNetwork(parent, resistanceOhm, userCount), userNode, poles };
+  return { network: toNetwork(parent, resistanceOhm, userCount), points, poles };
 }
 
 /** Appends one feeder's poles to the tree and returns them. */
@@ -89,13 +98,26 @@ function designW(userCount: number): number {
   return 600 * perPhase + 2 * 5000 * Math.sqrt(perPhase);
 }
 
-function toNetwork(parent: readonly number[], resistanceOhm: readonly number[], userCount: number): Network {
-  const wantedKva = userCount * KVA_PER_USER;
-  const ratingKva = RATINGS_KVA.find((rating) => rating >= wantedKva) ?? RATINGS_KVA.at(-1)!;
-  return {
+/** Four wires of one size; how they influence each other is within the quarter that `REACTANCE_RATIO` is. */
+function toNetwork(parent: readonly number[], wireOhm: readonly number[], userCount: number): Network {
+  const network: Network = {
     parent: Int32Array.from(parent),
-    resistanceOhm: Float64Array.from(resistanceOhm),
-    reactanceOhm: Float64Array.from(resistanceOhm, (ohm) => ohm * REACTANCE_RATIO),
-    transformerOhm: 6.4 / ratingKva,
+    resistanceOhm: new Float64Array(parent.length * CONDUCTORS),
+    reactanceOhm: new Float64Array(parent.length * CONDUCTORS * CONDUCTORS),
+    transformerOhm: transformerOhm(userCount),
   };
+  wireOhm.forEach((ohm, node) => {
+    for (let conductor = 0; conductor < CONDUCTORS; conductor++) {
+      const at = node * CONDUCTORS + conductor;
+      network.resistanceOhm[at] = ohm;
+      network.reactanceOhm[at * CONDUCTORS + conductor] = ohm * REACTANCE_RATIO;
+    }
+  });
+  return network;
+}
+
+/** The transformer of a known rating, or the one a planner buys. */
+export function transformerOhm(userCount: number, ratingKva?: number): number {
+  const wantedKva = userCount * KVA_PER_USER;
+  return 6.4 / (ratingKva ?? RATINGS_KVA.find((rating) => rating >= wantedKva) ?? RATINGS_KVA.at(-1)!);
 }

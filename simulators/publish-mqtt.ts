@@ -65,11 +65,11 @@ const REJECTION_LINGER_MS = 300;
 
 export function generatedSource(fleet: Fleet): Source {
   const run = fleet.start();
-  return { instruments: fleet.instruments, history: run.history, live: run.advance };
+  return { instruments: fleet.instruments, history: run.steps, live: run.advance };
 }
 
 /** Replays a folder; live readings hold each instrument's last power. */
-export function replayedSource(folder: FolderContent): Source {
+export function replayedSource(folder: Pick<FolderContent, 'instruments' | 'steps'>): Source {
   const last = new Map<string, { tsMs: number; values: NamedValues }>();
   let endMs = 0;
   async function* history(): AsyncGenerator<Step> {

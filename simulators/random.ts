@@ -73,6 +73,14 @@ export function unitAt(seed: number, position: number, part: number): number {
   return (mix(mix(seed ^ Math.imul(position, 0x9e3779b1)) ^ Math.imul(part + 1, 0x85ebca77)) + 0.5) / 2 ** 32;
 }
 
+/** Smooth noise in [-1, 1] with a knot every `knotMs`. */
+export function smoothAt(seed: number, part: number, atMs: number, knotMs: number): number {
+  const knot = Math.floor(atMs / knotMs);
+  const share = atMs / knotMs - knot;
+  const ease = share * share * (3 - 2 * share);
+  return 2 * (unitAt(seed, knot, part) * (1 - ease) + unitAt(seed, knot + 1, part) * ease) - 1;
+}
+
 /** The 32-bit finaliser of MurmurHash3 (Austin Appleby). */
 function mix(value: number): number {
   let hash = (value + 0x6d2b79f5) | 0;

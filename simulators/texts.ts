@@ -136,6 +136,10 @@ const ERROR_TEXTS: Readonly<Record<SimulatorErrorCode, Text>> = {
     'zh-CN': '{file} 第 {line} 行:instruments.csv 中没有 {instrument}',
     en: '{file} line {line}: instruments.csv does not list {instrument}',
   },
+  network_overloaded: {
+    'zh-CN': '线路过载,电压无法收敛:请减少用户表,或用 --loss 限定损耗',
+    en: 'the lines are overloaded, their voltage collapses: ask for fewer meters, or set --loss',
+  },
   history_in_future: {
     'zh-CN': '历史读数到 {end} 才结束,晚于当前时间:不能实时上报',
     en: 'the history ends at {end}, after now: live readings cannot follow it',

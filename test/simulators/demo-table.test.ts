@@ -6,20 +6,14 @@ import type { Fleet } from '../../simulators/fleet.ts';
 const T0 = Date.UTC(2026, 2, 1, 8);
 const HOUR_MS = 3_600_000;
 
-type Truth = Fleet['truth'][number];
+type Injected = Fleet['faults'][number];
 
-function fleet(instruments: Readonly<Record<string, string>>, faults: readonly [string, FaultKind | '', number?][]) {
-  const truth = faults.map(
-    ([instrument, fault, fromMs = T0]): Truth => ({
-      instrument,
-      errorPct: 0,
-      fault,
-      fromMs: fault === '' ? null : fromMs,
-      toMs: null,
-    }),
+function fleet(instruments: Readonly<Record<string, string>>, faults: readonly [string, FaultKind, number?][]) {
+  const injected = faults.map(
+    ([instrument, fault, fromMs = T0]): Injected => ({ instrument, fault, fromMs, toMs: null }),
   );
   const listed = Object.entries(instruments).map(([id, district]) => ({ id, district }));
-  return { instruments: listed as unknown as Fleet['instruments'], truth };
+  return { instruments: listed as unknown as Fleet['instruments'], faults: injected };
 }
 
 function finding(id: string, given: Partial<FoundFinding>): FoundFinding {
@@ -42,10 +36,7 @@ const task = (id: string): FoundTask => ({ id, kindName: 'repair', stateName: 'a
 describe('compare', () => {
   it('puts a fault beside its finding and the task that was raised', () => {
     const { rows, expected, found, tasks, others } = compare(
-      fleet({ A: 'D1', B: 'D1' }, [
-        ['A', 'rollback'],
-        ['B', ''],
-      ]),
+      fleet({ A: 'D1', B: 'D1' }, [['A', 'rollback']]),
       [finding('1', { rule: 'rollback', instrument: 'A', task: '7' })],
       [task('6'), task('7')],
     );
@@ -124,7 +115,7 @@ describe('compare', () => {
   });
 
   it('has nothing to say about a fleet without faults', () => {
-    expect(compare(fleet({ A: 'D1' }, [['A', '']]), [], [])).toEqual({
+    expect(compare(fleet({ A: 'D1' }, []), [], [])).toEqual({
       rows: [],
       others: [],
       expected: 0,
