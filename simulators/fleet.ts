@@ -77,16 +77,19 @@ export const FLEET_DEFAULTS = {
   theftW: 3_000,
 } as const satisfies Partial<FleetOptions>;
 
+type ChosenOptions = Omit<Partial<FleetOptions>, 'faults'> &
+  Pick<FleetOptions, 'untilMs'> & { readonly faults?: FaultCounts | 'default' };
+
 /** A real network has the users it was published with, a step is as long as the report period. */
-export function fleetOptions(chosen: Partial<FleetOptions> & Pick<FleetOptions, 'untilMs'>): FleetOptions {
+export function fleetOptions({ faults = 'default', ...chosen }: ChosenOptions): FleetOptions {
   const network = chosen.network ?? FLEET_DEFAULTS.network;
   const loads = network === 'drawn' ? FLEET_DEFAULTS.metersPerDistrict : REAL_NETWORKS[network].loads;
   const periodMs = chosen.periodMs ?? FLEET_DEFAULTS.periodMs;
   const options = { ...FLEET_DEFAULTS, metersPerDistrict: loads, stepMs: periodMs, ...chosen };
   const users = options.districts * options.metersPerDistrict;
   return {
-    faults: defaultFaults(users, options.districts),
     ...options,
+    faults: faults === 'default' ? defaultFaults(users, options.districts) : faults,
     stepMs: Math.min(options.stepMs, periodMs, HALF_HOUR_MS),
   };
 }
@@ -177,7 +180,7 @@ function asFiled(instrument: SimulatedInstrument, faults: readonly Fault[]): Sim
   const mistaken = faults.find(({ kind }) => kind === 'wrong-phase');
   if (!mistaken) return instrument;
   const phases = ['L1', 'L2', 'L3'] as const;
-  const wired = phases.findIndex((phase) => phase === instrument.phase);
+  const wired = (phases as readonly string[]).indexOf(instrument.phase);
   return { ...instrument, phase: phases[(wired + mistaken.size) % 3]! };
 }
 

@@ -11,6 +11,7 @@ import { type FleetWords, type PublishWords, readFleetOptions, readPublishOption
 import { startProgress } from './progress.ts';
 import { generatedSource, PUBLISH_DEFAULTS, type PublishOptions, publish, replayedSource } from './publish-mqtt.ts';
 import type { PublishReport } from './publish-report.ts';
+import type { Totals } from './supply.ts';
 import { errorText, type Speaker, speaker, TEXTS, type TextKey } from './texts.ts';
 
 const language: Language = pickLanguage(process.env.METERWARDEN_LANG);
@@ -21,7 +22,8 @@ async function fleetCommand(words: FleetWords & { out: string; gzip?: boolean })
   const options = readFleetOptions(words, Date.now(), say);
   const fleet = simulateFleet(options, readLondonProfiles());
   const progress = startProgress('generating', fleet.instruments.length * fleet.stepCount, say);
-  const readings = await writeFolder(words.out, fleet.start(), { gzip: words.gzip ?? false, onStep: progress.update });
+  const run = fleet.start();
+  const readings = await writeFolder(words.out, run, { gzip: words.gzip ?? false, onStep: progress.update });
   progress.stop(readings);
   print(
     say('written', {
@@ -31,10 +33,16 @@ async function fleetCommand(words: FleetWords & { out: string; gzip?: boolean })
       from: timeText(options.untilMs - (fleet.stepCount - 1) * options.periodMs),
       to: timeText(options.untilMs),
       faults: fleet.faults.length,
+      lossPct: lossPct(run.totals()).toFixed(2),
       seconds: ((performance.now() - startedMs) / 1000).toFixed(1),
     }),
   );
   print(say('credit', { credit: LONDON_CREDIT }));
+}
+
+function lossPct(totals: readonly Totals[]): number {
+  const sum = (key: keyof Totals) => totals.reduce((kwh, one) => kwh + one[key], 0);
+  return (100 * sum('lossKwh')) / sum('busKwh');
 }
 
 async function publishCommand(words: FleetWords & PublishWords & { fleet?: string }): Promise<void> {

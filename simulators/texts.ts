@@ -18,9 +18,22 @@ export const TEXTS = {
   },
   out: { 'zh-CN': '写入的文件夹', en: 'folder to write' },
   gzip: { 'zh-CN': '写成 readings.csv.gz', en: 'write readings.csv.gz' },
+  preset: {
+    'zh-CN':
+      '预设台区:clean 时钟准确、电压为均值;field 时钟偏差、瞬时电压、少量缺数;messy 另有窃电和台区归属错误;blind 无电压',
+    en: 'a kind of district: clean = clocks right, mean voltages; field = clocks off, momentary voltages, some readings missing; messy = also theft and a meter of another district; blind = no voltages',
+  },
+  case: {
+    'zh-CN': '预定的种子、住户、网络和时段内波动:development-… 供开发,judging-… 供评判',
+    en: 'a seed with its homes, network and variation: development-… to make an estimator with, judging-… to judge it by',
+  },
+  choices: { 'zh-CN': '(可选:{choices})', en: ' (choices: {choices})' },
   seed: { 'zh-CN': '随机种子:同一种子得到同样的读数', en: 'seed: the same seed gives the same readings' },
   districts: { 'zh-CN': '台区数', en: 'number of districts' },
-  meters: { 'zh-CN': '每个台区的用户表数(总表另计)', en: 'user meters per district (the master is extra)' },
+  meters: {
+    'zh-CN': '每个台区的用户表数(总表另计);真实网络默认为其原有的负荷数',
+    en: 'user meters per district (the master is extra); on a real network, as many as it has loads',
+  },
   days: { 'zh-CN': '历史天数', en: 'days of history' },
   until: {
     'zh-CN': '最后一次读数的时间(RFC 3339),向下取整到上报周期;默认当前时间',
@@ -31,6 +44,30 @@ export const TEXTS = {
     'zh-CN': '故障及数量,如 silent=2,rollback=1;default = 按规模的默认组合,none = 无故障',
     en: 'faults and their number, e.g. silent=2,rollback=1; default = a mix for the size, none = no fault',
   },
+  network: { 'zh-CN': '低压网络:随机绘制或真实馈线', en: 'low-voltage network: drawn at random, or a real one' },
+  loss: {
+    'zh-CN': '线路按比例伸缩,使损耗约为该百分比;natural = 保持原长',
+    en: 'stretch the lines until about this percentage is lost; natural = as long as they are',
+  },
+  step: {
+    'zh-CN': '潮流计算步长,步长内功率不变;默认等于上报周期,即周期内无波动',
+    en: 'step of the power flow, within which power is constant; as long as the report period if not given, so that nothing varies inside it',
+  },
+  variation: { 'zh-CN': '半小时内逐分钟的波动方式', en: 'how loads vary from minute to minute inside the half hour' },
+  households: { 'zh-CN': '使用哪些住户的负荷曲线', en: 'whose load curves are used' },
+  solar: { 'zh-CN': '有屋顶光伏的用户所占百分比', en: 'users with a roof that feeds in, in percent' },
+  theft: { 'zh-CN': '有窃电的台区每次窃电的功率(W)', en: 'power of each burst in districts with theft in watt' },
+  voltages: {
+    'zh-CN': '上报的电压、电流和功率:周期均值、瞬时值,或不上报',
+    en: 'reported voltages, currents and power: mean of the period, momentary, or none',
+  },
+  registerStep: { 'zh-CN': '示度的最小步进(kWh),0 = 不取整', en: 'last digit of registers in kWh, 0 = every digit' },
+  voltageStep: { 'zh-CN': '电压的最小步进(V),0 = 不取整', en: 'last digit of voltages in volt, 0 = every digit' },
+  clockOffset: {
+    'zh-CN': '用户表时钟固定偏差的标准差(秒);总表时钟准确',
+    en: 'sd of the constant offset of user meters’ clocks in seconds; the master’s is right',
+  },
+  missing: { 'zh-CN': '逐条丢失的读数所占百分比', en: 'single readings that get lost, in percent' },
   threePhase: { 'zh-CN': '三相用户所占百分比', en: 'three-phase users in percent' },
   meterError: { 'zh-CN': '合格用户表误差的标准差(%)', en: 'sd of good user meters’ error in percent' },
   masterError: { 'zh-CN': '总表误差的标准差(%)', en: 'sd of the master meters’ error in percent' },
@@ -56,8 +93,9 @@ export const TEXTS = {
   progress: { 'zh-CN': '{label}:{done} / {total} 条读数', en: '{label}: {done} / {total} readings' },
   progressOpen: { 'zh-CN': '{label}:{done} 条读数', en: '{label}: {done} readings' },
   written: {
-    'zh-CN': '已写入 {dir}:{instruments} 只表,{readings} 条读数,{from} 至 {to},故障 {faults} 处;用时 {seconds} 秒',
-    en: 'wrote {dir}: {instruments} instruments, {readings} readings, {from} to {to}, {faults} faults; {seconds} s',
+    'zh-CN':
+      '已写入 {dir}:{instruments} 只表,{readings} 条读数,{from} 至 {to},故障 {faults} 处,线路损耗 {lossPct} %;用时 {seconds} 秒',
+    en: 'wrote {dir}: {instruments} instruments, {readings} readings, {from} to {to}, {faults} faults, {lossPct} % lost in the lines; {seconds} s',
   },
   stopping: {
     'zh-CN': '正在停止,等待最后的确认;再按一次立即退出',
@@ -79,6 +117,8 @@ export const TEXTS = {
     'zh-CN': '1m、2m、3m、5m、6m、10m、15m、30m,或 30m 的整数倍且不超过 24h',
     en: '1m, 2m, 3m, 5m, 6m, 10m, 15m, 30m, or a multiple of 30m up to 24h',
   },
+  expectStep: { 'zh-CN': '1m、2m、3m、5m、6m、10m、15m 或 30m', en: '1m, 2m, 3m, 5m, 6m, 10m, 15m or 30m' },
+  expectChoice: { 'zh-CN': '以下之一:{choices}', en: 'one of {choices}' },
   expectTime: { 'zh-CN': 'RFC 3339 时间,如 2026-01-31T00:00:00Z', en: 'an RFC 3339 time such as 2026-01-31T00:00:00Z' },
   expectPast: { 'zh-CN': '不晚于当前的时间', en: 'a time that is not in the future' },
   expectFaults: {
