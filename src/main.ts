@@ -27,9 +27,10 @@ function buildProgram(): Command {
     .addHelpText('after', settingsHelp())
     .action(() => runService('serve', loadSettings(process.env)));
   for (const role of ['ingest', 'work', 'api'] as const) {
-    speak(program.command(role), language)
+    const command = speak(program.command(role), language)
       .description(text(CLI[role]))
       .action(() => runService(role, loadSettings(process.env)));
+    if (role === 'ingest') command.addHelpText('after', `\n${text(CLI.ingestSignals)}`);
   }
   speak(program.command('backtest'), language)
     .description(text(CLI.backtest))
