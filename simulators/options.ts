@@ -9,11 +9,14 @@ import type { PublishOptions } from './publish-mqtt.ts';
 import type { Speaker } from './texts.ts';
 
 /** Option values as commander gives them, before any check. */
-export interface FleetWords {
+export interface SizeWords {
   readonly seed: string;
   readonly districts: string;
   readonly meters: string;
   readonly days: string;
+}
+
+export interface FleetWords extends SizeWords {
   readonly until?: string;
   readonly period: string;
   readonly faults: string;
@@ -38,15 +41,28 @@ export interface PublishWords {
 const MAX_DISTRICTS = 5_000;
 const MAX_METERS = 1_000;
 const MAX_DAYS = 3_660;
+/** What the service keeps by default (RETENTION_DAYS), less room for the hours the demo takes. */
+export const MAX_DEMO_DAYS = 799;
 const DAY_MS = 86_400_000;
+
+export function readSize(
+  words: SizeWords,
+  periodMs: number,
+  maxDays: number,
+  say: Speaker,
+): Pick<FleetOptions, 'seed' | 'districts' | 'metersPerDistrict' | 'days'> {
+  return {
+    seed: integer('--seed', words.seed, 0, 2 ** 31 - 1, say),
+    districts: integer('--districts', words.districts, 1, MAX_DISTRICTS, say),
+    metersPerDistrict: integer('--meters', words.meters, 1, MAX_METERS, say),
+    days: number('--days', words.days, Math.ceil((2 * periodMs * 1e4) / DAY_MS) / 1e4, maxDays, say),
+  };
+}
 
 export function readFleetOptions(words: FleetWords, nowMs: number, say: Speaker): FleetOptions {
   const periodMs = period(words.period, say);
   const choices = {
-    seed: integer('--seed', words.seed, 0, 2 ** 31 - 1, say),
-    districts: integer('--districts', words.districts, 1, MAX_DISTRICTS, say),
-    metersPerDistrict: integer('--meters', words.meters, 1, MAX_METERS, say),
-    days: number('--days', words.days, (2 * periodMs) / DAY_MS, MAX_DAYS, say),
+    ...readSize(words, periodMs, MAX_DAYS, say),
     untilMs: Math.floor(until(words.until, nowMs, say) / periodMs) * periodMs,
     periodMs,
     threePhasePct: number('--three-phase', words.threePhase, 0, 100, say),
@@ -71,6 +87,12 @@ export function readPublishOptions(words: PublishWords, say: Speaker): PublishOp
     liveMs: number('--live', words.live, 0, 30 * 86_400, say) * 1000,
     liveEveryMs: number('--live-every', words.liveEvery, 0.1, 86_400, say) * 1000,
   };
+}
+
+/** Of `--out` and `--fleet`: an empty one would be the folder one happens to stand in. */
+export function readFolderName(option: string, value: string, say: Speaker): string {
+  if (value.trim() === '') throw invalid(option, value, say('expectFolder'));
+  return value;
 }
 
 function invalid(option: string, value: string, expected: string): SimulatorError {
