@@ -1,6 +1,7 @@
 /** Runs the service, or one role of it, until it is told to stop. */
 import { type App, type Role, startApp } from '../app.ts';
 import type { Settings } from '../config.ts';
+import { leaveEarlyStop } from '../early-stop.ts';
 import { CLI } from '../texts/cli.ts';
 import { say, type Text } from '../texts/text.ts';
 
@@ -37,6 +38,7 @@ export async function runService(role: Role, settings: Settings): Promise<void> 
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
   process.on('SIGUSR2', leave);
+  leaveEarlyStop();
   const starting = startApp(settings, { role, signal: callOff.signal });
   // As other services do; without TLS there is nothing to read again, and the signal ends the process.
   if (settings.tls) process.on('SIGHUP', () => starting.then((app) => app.reloadCertificates()).catch(() => {}));
