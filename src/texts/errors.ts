@@ -131,6 +131,14 @@ export const ERRORS: Readonly<Record<ErrorCode, Text>> = {
     'zh-CN': '台区“{district}”已有总表“{master}”',
     en: 'The district “{district}” has the master meter “{master}” already',
   },
+  id_of_gateway: {
+    'zh-CN': '编号“{id}”已属于集中器,客户端编号不得重复',
+    en: 'The id “{id}” is that of a gateway; no two clients have one id',
+  },
+  gateway_is_instrument: {
+    'zh-CN': '“{id}”是台账中的计量器具,不是集中器',
+    en: '“{id}” is an instrument of the ledger and no gateway',
+  },
 };
 
 /** What `problem` can say in both languages; anything else is shown as it is. */
