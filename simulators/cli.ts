@@ -1,15 +1,16 @@
 /** Commands, options and their help, spoken in one language. */
 
-import { Command, Option } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { speak } from '../src/texts/command.ts';
 import type { Language } from '../src/texts/text.ts';
 import { VOLTAGES } from './district.ts';
+import { SimulatorError } from './errors.ts';
 import { FLEET_DEFAULTS, NETWORKS } from './fleet.ts';
 import { HOUSEHOLDS } from './loads.ts';
 import type { FleetWords, PublishWords } from './options.ts';
 import { DEVELOPMENT_CASES, JUDGING_CASES, PRESET_NAMES } from './presets.ts';
 import { PUBLISH_DEFAULTS } from './publish-mqtt.ts';
-import type { Speaker, TextKey } from './texts.ts';
+import { errorText, type Speaker, speaker, TEXTS, type TextKey } from './texts.ts';
 import { VARIATIONS } from './variation.ts';
 
 export interface Handlers {
@@ -41,6 +42,32 @@ function onlyGiven<T extends object>(words: T, generator: readonly Option[], com
     .map((option) => option.attributeName())
     .filter((name) => command.getOptionValueSource(name) === 'default');
   return Object.fromEntries(Object.entries(words).filter(([name]) => !defaults.includes(name))) as T;
+}
+
+/** What is refused ends in a sentence and exit code 2; what is a defect is thrown. */
+export async function runProgram(program: Command, language: Language): Promise<void> {
+  try {
+    await program.parseAsync();
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return;
+    const sentence = explain(error, language);
+    if (sentence === undefined && !(error instanceof CommanderError)) throw error;
+    if (sentence !== undefined) process.stderr.write(`${sentence}\n`);
+    process.exitCode = 2;
+  }
+}
+
+/** The sentence for what went wrong; undefined when it is a defect and its stack says more. */
+function explain(error: unknown, language: Language): string | undefined {
+  const say = speaker(language);
+  if (error instanceof SimulatorError) return errorText(language, error.code, error.params);
+  if (error instanceof CommanderError && error.code in TEXTS) {
+    const [first = '', second = ''] = [...error.message.matchAll(/'([^']*)'/g)].map((match) => match[1]!);
+    const meant = /Did you mean (?:one of )?(.+)\?/.exec(error.message)?.[1];
+    const sentence = say(error.code as TextKey, { first, second });
+    return meant ? `${sentence}\n${say('didYouMean', { name: meant })}` : sentence;
+  }
+  return undefined;
 }
 
 function valued(say: Speaker, flags: string, text: TextKey, value?: number | string): Option {

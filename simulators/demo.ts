@@ -1,11 +1,13 @@
 /** The demo: the service, a fleet of real loads with seeded faults, and what was injected against what was found. */
-import { Command, CommanderError } from 'commander';
+import { Command } from 'commander';
 import { speak } from '../src/texts/command.ts';
 import { type Params, pickLanguage, say, type Text } from '../src/texts/text.ts';
+import { runProgram } from './cli.ts';
 import { type Comparison, compare, type FoundFinding, type FoundTask } from './demo-table.ts';
 import { DEMO } from './demo-texts.ts';
 import { type Fleet, fleetOptions, simulateFleet } from './fleet.ts';
 import { LONDON_CREDIT, readLondonProfiles } from './london.ts';
+import { MAX_DEMO_DAYS, readSize, type SizeWords } from './options.ts';
 import { startProgress } from './progress.ts';
 import { generatedSource, publish } from './publish-mqtt.ts';
 import { ADMIN_PASSWORD, Service } from './service.ts';
@@ -19,12 +21,8 @@ const LIVE_EVERY_MS = 5_000;
 const LIVE_MS = 75_000;
 const INSPECTORS = ['wang', 'li', 'zhao'];
 
-interface Words {
-  seed: string;
-  districts: string;
-  meters: string;
-  days: string;
-  stay?: boolean;
+interface Words extends SizeWords {
+  readonly stay?: boolean;
 }
 
 const program = speak(new Command('demo'), language)
@@ -38,18 +36,16 @@ const program = speak(new Command('demo'), language)
 
 async function run(words: Words): Promise<void> {
   const startedMs = performance.now();
-  const days = Number(words.days);
   const untilMs = Math.floor(Date.now() / PERIOD_MS) * PERIOD_MS;
-  const options = fleetOptions({
-    seed: Number(words.seed),
-    districts: Number(words.districts),
-    metersPerDistrict: Number(words.meters),
-    days,
-    untilMs,
-  });
+  const options = fleetOptions({ ...readSize(words, PERIOD_MS, MAX_DEMO_DAYS, speaker(language)), untilMs });
   const fleet = simulateFleet(options, readLondonProfiles());
   const faults = compare(fleet, [], []).rows.length;
-  print(DEMO.intro, { districts: options.districts, instruments: fleet.instruments.length, days, faults });
+  print(DEMO.intro, {
+    districts: options.districts,
+    instruments: fleet.instruments.length,
+    days: options.days,
+    faults,
+  });
   print(DEMO.starting);
   const service = await Service.create({ METERWARDEN_LANG: language });
   process.once('SIGINT', () => void service.remove().then(() => process.exit(130)));
@@ -150,10 +146,5 @@ function print(text: Text, params: Params = {}): void {
   process.stdout.write(`${say(text, language, params)}\n`);
 }
 
-try {
-  await program.parseAsync();
-} catch (error) {
-  const shown = error instanceof CommanderError && error.exitCode === 0;
-  if (!shown) process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
-  process.exit(shown ? 0 : 1);
-}
+await runProgram(program, language);
+process.exit();

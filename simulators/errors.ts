@@ -3,6 +3,7 @@
 export type SimulatorErrorCode =
   | 'invalid_option'
   | 'too_many_faults'
+  | 'unusable_folder'
   | 'missing_file'
   | 'missing_column'
   | 'unknown_column'

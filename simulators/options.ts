@@ -11,14 +11,17 @@ import type { PublishOptions } from './publish-mqtt.ts';
 import type { Speaker } from './texts.ts';
 import { VARIATIONS } from './variation.ts';
 
-/** Option values as commander gives them, before any check; undefined = not given. */
-export interface FleetWords {
-  readonly preset?: string;
-  readonly case?: string;
+export interface SizeWords {
   readonly seed?: string;
   readonly districts?: string;
   readonly meters?: string;
   readonly days?: string;
+}
+
+/** Option values as commander gives them, before any check; undefined = not given. */
+export interface FleetWords extends SizeWords {
+  readonly preset?: string;
+  readonly case?: string;
   readonly until?: string;
   readonly period?: string;
   readonly faults?: string;
@@ -55,6 +58,8 @@ export interface PublishWords {
 const MAX_DISTRICTS = 5_000;
 const MAX_METERS = 1_000;
 const MAX_DAYS = 3_660;
+/** What the service keeps by default (RETENTION_DAYS), less room for the hours the demo takes. */
+export const MAX_DEMO_DAYS = 799;
 const DAY_MS = 86_400_000;
 
 /** What is not given comes from the case, then from the preset, then from the defaults. */
@@ -66,7 +71,11 @@ export function readFleetOptions(words: FleetWords, nowMs: number, say: Speaker)
   const periodMs = words.period === undefined ? (base.periodMs ?? FLEET_DEFAULTS.periodMs) : period(words.period, say);
   const chosen = {
     ...base,
-    ...readSizes(words, periodMs, say),
+    ...readSize(words, periodMs, MAX_DAYS, say),
+    ...given({
+      stepMs: words.step === undefined ? undefined : step(words.step, say),
+      faults: words.faults === undefined ? undefined : faults(words.faults, say),
+    }),
     ...readHomes(words, say),
     ...readMeters(words, say),
   };
@@ -79,14 +88,12 @@ function given<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], un
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as never;
 }
 
-function readSizes(words: FleetWords, periodMs: number, say: Speaker) {
+export function readSize(words: SizeWords, periodMs: number, maxDays: number, say: Speaker) {
   return given({
     seed: integer('--seed', words.seed, 0, 2 ** 31 - 1, say),
     districts: integer('--districts', words.districts, 1, MAX_DISTRICTS, say),
     metersPerDistrict: integer('--meters', words.meters, 1, MAX_METERS, say),
-    days: number('--days', words.days, (2 * periodMs) / DAY_MS, MAX_DAYS, say),
-    stepMs: words.step === undefined ? undefined : step(words.step, say),
-    faults: words.faults === undefined ? undefined : faults(words.faults, say),
+    days: number('--days', words.days, Math.ceil((2 * periodMs * 1e4) / DAY_MS) / 1e4, maxDays, say),
   });
 }
 
@@ -130,6 +137,12 @@ export function readPublishOptions(words: PublishWords, say: Speaker): PublishOp
     liveMs: number('--live', words.live, 0, 30 * 86_400, say) * 1000,
     liveEveryMs: number('--live-every', words.liveEvery, 0.1, 86_400, say) * 1000,
   };
+}
+
+/** Of `--out` and `--fleet`: an empty one would be the folder one happens to stand in. */
+export function readFolderName(option: string, value: string, say: Speaker): string {
+  if (value.trim() === '') throw invalid(option, value, say('expectFolder'));
+  return value;
 }
 
 function invalid(option: string, value: string, expected: string): SimulatorError {

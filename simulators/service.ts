@@ -90,6 +90,11 @@ export class Service {
     return await this.#end('SIGTERM');
   }
 
+  /** For good. */
+  async leave(): Promise<number | null> {
+    return await this.#end('SIGUSR2');
+  }
+
   signal(signal: NodeJS.Signals): void {
     this.#child?.kill(signal);
   }

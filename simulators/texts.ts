@@ -133,6 +133,7 @@ export const TEXTS = {
     'zh-CN': '以 / 结尾且恰有一级为 {client} 的前缀,如 devices/{client}/',
     en: 'levels that end with / and have one {client}, such as devices/{client}/',
   },
+  expectFolder: { 'zh-CN': '文件夹的路径', en: 'the path of a folder' },
   expectSecret: { 'zh-CN': '非空的密码', en: 'a password that is not empty' },
 
   'commander.unknownOption': { 'zh-CN': '没有选项 {first}', en: 'there is no option {first}' },
@@ -157,6 +158,10 @@ const ERROR_TEXTS: Readonly<Record<SimulatorErrorCode, Text>> = {
   too_many_faults: {
     'zh-CN': '--faults 要求 {count} 处 {kind},而该表计群只能有 {possible} 处:请减少故障或增加用户表',
     en: '--faults asks for {count} of {kind}, this fleet can have {possible}: ask for fewer faults or more meters',
+  },
+  unusable_folder: {
+    'zh-CN': '无法写入文件夹 {dir}:{reason}',
+    en: 'cannot write the folder {dir}: {reason}',
   },
   missing_file: { 'zh-CN': '没有文件 {file},也没有 {file}.gz', en: 'there is no file {file}, nor {file}.gz' },
   missing_column: { 'zh-CN': '{file} 缺少列 {column}', en: '{file} has no column {column}' },

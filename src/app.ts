@@ -24,6 +24,8 @@ export interface App {
   readonly databaseUrl: string;
   /** Looks at the files of TLS now, not only when it is their turn. */
   reloadCertificates(): Promise<void>;
+  /** Before `stop`, for a process that will not come back: is nothing of it left at the external broker? undefined = it has none. */
+  leave(withinMs: number): Promise<boolean | undefined>;
   stop(): Promise<void>;
 }
 
@@ -98,8 +100,9 @@ function requireDatabase({ databaseUrl }: Settings): void {
 }
 
 type Started = Omit<App, 'databaseUrl' | 'reloadCertificates' | 'stop'>;
+type Broker = BrokerPorts & Pick<App, 'leave'>;
 
-const NO_BROKER = { mqttPort: undefined, mqttsPort: undefined };
+const NO_BROKER: Broker = { mqttPort: undefined, mqttsPort: undefined, leave: async () => undefined };
 
 /** The pipeline, and a broker inside or outside that may be opened when everything else is there. */
 async function startIntake(foundation: Foundation, rules: OwnRules | undefined) {
@@ -111,11 +114,12 @@ async function startIntake(foundation: Foundation, rules: OwnRules | undefined) 
       ingest: pipeline.stalledMs < READY_STALL_MS,
       broker: connected(),
     }),
-    listen: async (): Promise<BrokerPorts> => {
+    listen: async (): Promise<Broker> => {
       const { mqttUrl } = foundation.settings;
-      if (mqttUrl === undefined) return await startBroker(foundation, pipeline);
-      connected = await startExternalBroker(foundation, mqttUrl, pipeline);
-      return NO_BROKER;
+      if (mqttUrl === undefined) return { ...NO_BROKER, ...(await startBroker(foundation, pipeline)) };
+      const external = await startExternalBroker(foundation, mqttUrl, pipeline);
+      connected = () => external.connected > 0;
+      return { ...NO_BROKER, leave: (withinMs) => external.drain(withinMs) };
     },
   };
 }

@@ -60,6 +60,8 @@ export const ERROR_STATUS = {
   duplicate_line: 400,
   unknown_kind: 400,
   second_master: 409,
+  id_of_gateway: 409,
+  gateway_is_instrument: 409,
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_STATUS;

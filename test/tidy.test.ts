@@ -185,7 +185,7 @@ describe('imports', () => {
   });
 
   it('of the app and the command line are nobody’s but tests’ and the bench’s', () => {
-    const wiring = ['src/app.ts', 'src/main.ts', 'src/app/', 'src/commands/'];
+    const wiring = ['src/app.ts', 'src/main.ts', 'src/command-line.ts', 'src/app/', 'src/commands/'];
     const others = SRC.filter(({ path }) => !among(...wiring)(path));
     expect(forbidden(others, (target) => !among(...wiring)(target))).toEqual([]);
   });
@@ -240,7 +240,7 @@ describe('pure files', () => {
   it('leave the environment to the command line, which hands it to config.ts', () => {
     const readers = SRC.filter(({ code }) => /\bprocess\.env\b/.test(code)).map(({ path }) => path);
     // PostgreSQL's programs are given a few names of it.
-    expect(readers).toEqual(['src/main.ts', 'src/store/embedded-postgres-cluster.ts']);
+    expect(readers).toEqual(['src/command-line.ts', 'src/main.ts', 'src/store/embedded-postgres-cluster.ts']);
   });
 });
 

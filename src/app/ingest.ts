@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { listening } from '../addresses.ts';
 import { startAedes } from '../broker/aedes.ts';
-import { startMqtt } from '../broker/mqtt.ts';
+import { type MqttIngest, startMqtt } from '../broker/mqtt.ts';
 import { IngestMetrics } from '../ingest/metrics.ts';
 import { refusalNotice } from '../ingest/notice.ts';
 import { Pipeline } from '../pipeline.ts';
@@ -81,12 +81,12 @@ export async function startBroker(foundation: Foundation, pipeline: Pipeline): P
   return { mqttPort, mqttsPort: mqtts?.port };
 }
 
-/** Devices connect to a broker that somebody else runs; resolves with whether it has us. */
+/** Devices connect to a broker that somebody else runs. */
 export async function startExternalBroker(
   foundation: Foundation,
   url: string,
   pipeline: Pipeline,
-): Promise<() => boolean> {
+): Promise<MqttIngest> {
   const { settings, domain, registry, databaseUrl, nowMs, onError, onStop } = foundation;
   const { mqttCa, mqttCert, mqttKey } = settings;
   const read = (file: string | undefined) => (file === undefined ? undefined : readFileSync(file));
@@ -107,5 +107,5 @@ export async function startExternalBroker(
     onError,
   });
   onStop(() => ingest.stop());
-  return () => ingest.connected > 0;
+  return ingest;
 }

@@ -9,6 +9,7 @@ import {
   type PublishPacket,
   type Subscription,
 } from 'aedes';
+import { generate } from 'mqtt-packet';
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { Decoded, Message } from '../ingest/decode.ts';
 import type { Outcome, Settle } from '../pipeline.ts';
@@ -71,9 +72,13 @@ const REFUSED_READINGS_PER_TOKEN = 10;
 const MAX_COST = 100;
 const TCP_KEEPALIVE_MS = 60_000;
 /** Return codes of CONNACK, MQTT 3.1.1, table 3.1. */
+const UNACCEPTABLE_LEVEL = 1;
 const ID_REJECTED = 2;
 const UNAVAILABLE = 3;
 const WRONG_CREDENTIALS = 4;
+const NOT_AUTHORIZED = 5;
+/** The same as `UNACCEPTABLE_LEVEL` to a client of MQTT 5: reason codes of CONNACK, MQTT 5, table 3.1. */
+const UNSUPPORTED_PROTOCOL_VERSION = 0x84;
 
 /** Telemetry goes to the pipeline and nowhere else: it is neither retained nor distributed to subscribers. */
 class TelemetryBroker extends Aedes {
@@ -144,10 +149,11 @@ export async function startAedes(parts: AedesParts): Promise<DeviceBroker> {
         packet.clientId = `${name}/${packet.clientId || clientNumber()}`;
         connects.set(client, { packet, idAccepted });
         const blocked = failures.blocked(addressOf(client.conn), sourceOf(certificate, name));
-        const welcome = broker.connectedClients < MAX_CONNECTIONS && !blocked;
-        done(welcome ? null : new Error('refused unheard'), welcome);
+        if (blocked) return turnAway(client, NOT_AUTHORIZED, done);
+        if (broker.connectedClients >= MAX_CONNECTIONS) return turnAway(client, UNAVAILABLE, done);
+        done(null, true);
       },
-      (_client, _packet, done) => done(new Error('refused'), false),
+      (client, _packet, done) => turnAway(client, UNAVAILABLE, done),
     ),
     authenticate: guard(
       'authenticate',
@@ -179,7 +185,7 @@ export async function startAedes(parts: AedesParts): Promise<DeviceBroker> {
         sessions.set(client, { client: name, answers: new InOrder(budgetOf(name), wake) });
         done(null as never, true);
       },
-      (_client, _username, _password, done) => done(new Error('refused') as never, false),
+      (_client, _username, _password, done) => done(refusal('failed', UNAVAILABLE), false),
     ),
     authorizePublish: guard(
       'authorizePublish',
@@ -293,14 +299,33 @@ function tell(client: Client, topic: string, payload: Buffer): void {
   client.publish(packet, () => {});
 }
 
-/** Looks at packet lengths before the broker's parser holds them: aedes reads its connections by `read` alone. */
+/** Before aedes would answer: it closes such a connection without a word. */
+function turnAway(client: Client, returnCode: number, done: (error: Error, ok: boolean) => void): void {
+  const connack = generate({ cmd: 'connack', returnCode, sessionPresent: false });
+  (client.conn as Socket).end(connack, () => done(new Error('turned away'), false));
+}
+
+/** aedes' parser does not know every level, and its answer to MQTT 5 is one of MQTT 3.1.1. */
+function turnAwayLevel(socket: Socket, level: number): void {
+  const connack =
+    level === 5
+      ? generate(
+          { cmd: 'connack', reasonCode: UNSUPPORTED_PROTOCOL_VERSION, sessionPresent: false },
+          { protocolVersion: 5 },
+        )
+      : generate({ cmd: 'connack', returnCode: UNACCEPTABLE_LEVEL, sessionPresent: false });
+  socket.end(connack, () => socket.destroy(new Error('protocol version')));
+}
+
+/** Looks at packets before the broker's parser holds them: aedes reads its connections by `read` alone. */
 function guardLengths(socket: Socket, lengths: PacketLengths): Socket {
   const read = socket.read.bind(socket);
   socket.read = (size?: number) => {
     const chunk: Buffer | null = read(size);
     const verdict = chunk === null ? 'ok' : lengths.see(chunk);
     if (verdict === 'ok') return chunk;
-    socket.destroy(new Error(`packet ${verdict}`));
+    if (verdict === 'unknown-level') turnAwayLevel(socket, lengths.level);
+    else socket.destroy(new Error(`packet ${verdict}`));
     return null;
   };
   return socket;
@@ -372,6 +397,8 @@ class BrokerMetrics {
       'packet malformed',
       'too many messages in flight',
       'keep alive timeout',
+      'protocol version',
+      'turned away',
     ];
     this.#broken.inc({ reason: known.includes(error.message) ? error.message : 'other' });
   }

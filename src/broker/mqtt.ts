@@ -48,7 +48,7 @@ export interface MqttIngest {
   stop(): Promise<void>;
   /**
    * Before `stop`, for a worker that will not come back: unsubscribes, receives what the broker kept for it, ends its sessions.
-   * False = they stay, because no other worker is there or the time was not enough.
+   * False = they stay, because no other worker is there or the time was not enough; `stop` ends the time.
    */
   drain(withinMs: number): Promise<boolean>;
 }
@@ -109,6 +109,7 @@ class Ingest implements MqttIngest {
   #onRefused: (error: unknown) => void = () => {};
   /** Until when to leave for good; undefined = not at all. */
   #leaveBy: AbortSignal | undefined;
+  readonly #hurry = new AbortController();
 
   constructor(options: MqttOptions) {
     this.#options = options;
@@ -144,12 +145,13 @@ class Ingest implements MqttIngest {
   }
 
   async stop(): Promise<void> {
+    this.#hurry.abort();
     this.#stop.abort();
     await this.#running;
   }
 
   async drain(withinMs: number): Promise<boolean> {
-    this.#leaveBy = AbortSignal.timeout(withinMs);
+    this.#leaveBy = AbortSignal.any([AbortSignal.timeout(withinMs), this.#hurry.signal]);
     this.#stop.abort();
     return await this.#running;
   }

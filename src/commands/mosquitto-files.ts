@@ -32,6 +32,9 @@ export async function runMosquittoFiles(
   process.stdout.write(`${say(CLI.mosquittoDone, language, params)}\n`);
 }
 
+const NO_SUCH_TABLE = '42P01';
+
+/** A database that no process has prepared yet has no gateways. */
 async function gatewayLines(databaseUrl: string): Promise<(string | null)[]> {
   const signal = new AbortController().signal;
   try {
@@ -40,6 +43,9 @@ async function gatewayLines(databaseUrl: string): Promise<(string | null)[]> {
     try {
       const { rows } = await pool.query<{ mosquitto: string | null }>('SELECT mosquitto FROM gateways ORDER BY id');
       return rows.map(({ mosquitto }) => mosquitto);
+    } catch (error) {
+      if ((error as { code?: string }).code === NO_SUCH_TABLE) return [];
+      throw error;
     } finally {
       await pool.end();
     }

@@ -29,7 +29,13 @@ export interface ImportResult {
 
 export interface RejectedLine {
   readonly line: number;
-  readonly code: 'invalid_line' | 'unknown_kind' | 'duplicate_line' | 'second_master';
+  readonly code:
+    | 'invalid_line'
+    | 'unknown_kind'
+    | 'duplicate_line'
+    | 'second_master'
+    | 'id_of_gateway'
+    | 'gateway_is_instrument';
   readonly path: string;
   readonly params: Readonly<Record<string, string | number>>;
 }
@@ -62,6 +68,7 @@ export async function importCsv(pool: pg.Pool, kinds: Kinds, body: AsyncIterable
     await client.query(patient('ANALYZE staged'));
     const { rows, count } = await inTransaction(client, async () => {
       await takeTurn(client);
+      await refuseSharedIds(client, intake);
       await refuseSecondMasters(client, intake);
       const staged = await client.query<{ count: number }>(patient('SELECT count(*)::int AS count FROM staged'));
       return { rows: await upsert(client, intake.columns, by), count: staged.rows[0]!.count };
@@ -164,6 +171,32 @@ async function stage(client: pg.PoolClient, lines: readonly NumberedLine[]): Pro
       ...COLUMNS.map((name) => lines.map((line) => String(line[INSTRUMENT_COLUMNS[name]]))),
     ],
   );
+}
+
+/**
+ * The broker knows a client by its id: it is a gateway or an instrument. What is on record stays; of a file that says both, the
+ * instrument is refused. One that names itself reports for itself.
+ */
+async function refuseSharedIds(client: pg.PoolClient, intake: Intake): Promise<void> {
+  const { rows: instruments } = await client.query<{ line: number; id: string }>(
+    patient(
+      `WITH gateway AS (
+         SELECT s.id FROM staged s JOIN gateways g USING (id)
+         UNION SELECT s.id FROM staged s JOIN instruments i ON i.gateway = s.id WHERE i.gateway <> '' AND i.id <> s.id
+         UNION SELECT s.id FROM staged s JOIN staged n ON n.gateway = s.id WHERE n.id <> s.id
+       )
+       DELETE FROM staged s USING gateway g WHERE g.id = s.id AND NOT EXISTS (SELECT FROM instruments i WHERE i.id = s.id)
+       RETURNING s.line, s.id`,
+    ),
+  );
+  for (const { line, id } of instruments) intake.reject({ line, code: 'id_of_gateway', path: 'id', params: { id } });
+  const { rows: reported } = await client.query<{ line: number; id: string }>(
+    patient(
+      `DELETE FROM staged s USING instruments i WHERE i.id = s.gateway AND s.gateway <> s.id RETURNING s.line, i.id`,
+    ),
+  );
+  for (const { line, id } of reported)
+    intake.reject({ line, code: 'gateway_is_instrument', path: 'gateway', params: { id } });
 }
 
 /**

@@ -7,7 +7,7 @@ import { type Instrument, type InstrumentState, MemoryLedger } from '../fleet/in
 import type { Kinds } from '../fleet/kind.ts';
 import { SYSTEM } from '../tasks/workflow.ts';
 import { patient, transaction } from './postgres.ts';
-import { type InstrumentRow, instrumentOf, ROW } from './postgres-instrument-rows.ts';
+import { type InstrumentRow, instrumentOf, ROW, takeTurn } from './postgres-instrument-rows.ts';
 import { type By, changeState } from './postgres-instrument-state.ts';
 import { type ImportResult, importCsv } from './postgres-ledger-import.ts';
 import { Conditions } from './postgres-paging.ts';
@@ -156,17 +156,20 @@ export class PostgresLedger {
     return afterPage(rows.map(instrumentOf), filter.limit);
   }
 
-  /** Creates or rotates a credential; a secret that was not given is made and told this once. */
+  /**
+   * Creates or rotates a credential; a secret that was not given is made and told this once. Throws gateway_is_instrument for a
+   * first secret of an instrument that reports through a gateway.
+   */
   async putGateway(id: string, given?: string): Promise<{ id: string; secret?: string; created: boolean }> {
     const secret = given ?? randomBytes(GENERATED_SECRET_BYTES).toString('base64url');
     const salt = randomBytes(16);
     const credential = { salt, hash: hashSecret(salt, secret) };
-    const { rows } = await this.#pool.query<{ created: boolean }>(
-      `INSERT INTO gateways (id, secret_salt, secret_hash, mosquitto) VALUES ($1, $2, $3, $4)
-       ON CONFLICT (id) DO UPDATE SET secret_salt = $2, secret_hash = $3, mosquitto = $4, rotated_at = now()
-       RETURNING xmax = 0 AS created`,
-      [id, credential.salt, credential.hash, mosquittoPasswordLine(id, secret)],
-    );
+    const params = [id, credential.salt, credential.hash, mosquittoPasswordLine(id, secret)];
+    const { rows } = await transaction(this.#pool, async (client) => {
+      await takeTurn(client);
+      await requireClient(client, id);
+      return await client.query<{ created: boolean }>(PUT_GATEWAY, params);
+    });
     this.#learn(id, credential);
     return { id, created: rows[0]!.created, ...(given === undefined ? { secret } : {}) };
   }
@@ -206,6 +209,19 @@ const NOBODY: Credential = { salt: Buffer.alloc(16), hash: Buffer.alloc(32) };
 /** Not a slow hash: it is checked at every connect, and a storm of reconnecting gateways must not become an outage. */
 function hashSecret(salt: Buffer, secret: string): Buffer {
   return createHash('sha256').update(salt).update(secret).digest();
+}
+
+const PUT_GATEWAY = `INSERT INTO gateways (id, secret_salt, secret_hash, mosquitto) VALUES ($1, $2, $3, $4)
+  ON CONFLICT (id) DO UPDATE SET secret_salt = $2, secret_hash = $3, mosquitto = $4, rotated_at = now()
+  RETURNING xmax = 0 AS created`;
+
+/** A gateway, or an instrument that reports for itself; a secret that is there may always be rotated. */
+async function requireClient(client: pg.PoolClient, id: string): Promise<void> {
+  const { rowCount } = await client.query(
+    `SELECT FROM instruments WHERE id = $1 AND gateway NOT IN ('', id) AND NOT EXISTS (SELECT FROM gateways WHERE id = $1)`,
+    [id],
+  );
+  if (rowCount) throw new MeterwardenError('gateway_is_instrument', { path: 'id', params: { id } });
 }
 
 function afterPage<Item extends { readonly id: string }>(

@@ -59,7 +59,10 @@ export class Conditions {
 
 export function pageLimit(limit = PAGE_DEFAULT): number {
   if (Number.isInteger(limit) && limit >= 1 && limit <= PAGE_MAX) return limit;
-  throw new MeterwardenError('invalid_request', { path: 'limit', params: { problem: `1 to ${PAGE_MAX}` } });
+  throw new MeterwardenError('invalid_request', {
+    path: 'limit',
+    params: { problem: 'not_a_page_size', limit: PAGE_MAX },
+  });
 }
 
 /** `rows` were asked for with one more than `limit`, to see whether there are more. */

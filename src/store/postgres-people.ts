@@ -123,7 +123,7 @@ export class PostgresPeople {
       return rows[0]!;
     } catch (error) {
       if ((error as { code?: string }).code !== UNIQUE_VIOLATION) throw error;
-      throw new MeterwardenError('conflict', { path: 'username', params: { value: username }, cause: error });
+      throw new MeterwardenError('conflict', { path: 'username', params: { problem: 'username_taken' }, cause: error });
     }
   }
 

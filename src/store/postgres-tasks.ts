@@ -127,7 +127,7 @@ export class PostgresTasks {
   /** What happened after a history id in the regions one may see, oldest first. */
   async changesAfter(historyId: string, limit: number, visibleRegion = ''): Promise<TaskChange[]> {
     if (!isId(historyId))
-      throw new MeterwardenError('invalid_request', { path: 'Last-Event-ID', params: { problem: 'not a position' } });
+      throw new MeterwardenError('invalid_request', { path: 'Last-Event-ID', params: { problem: 'not_a_position' } });
     const conditions = new Conditions().add('h.id > ?::bigint', historyId).within('t.region', [visibleRegion]);
     const { rows } = await this.#pool.query<TaskRow & Omit<HistoryRow, 'id'> & { history_id: string }>(
       `SELECT ${TASK_COLUMNS}, h.id AS history_id, ${HISTORY_COLUMNS}
@@ -162,8 +162,8 @@ async function requireInspector(client: pg.PoolClient, username: string, region:
   );
   const [person] = rows;
   if (person && regionCovers(person.region, region)) return;
-  const problem = person ? `does not work in region ${region}` : 'is not an active inspector';
-  throw new MeterwardenError('invalid_request', { path: 'assignee', params: { problem } });
+  const params = person ? { problem: 'other_region', region } : { problem: 'not_an_inspector' };
+  throw new MeterwardenError('invalid_request', { path: 'assignee', params });
 }
 
 function notFound(id: string): MeterwardenError {

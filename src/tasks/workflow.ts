@@ -12,6 +12,8 @@
 import { MeterwardenError } from '../errors.ts';
 import { regionCovers } from '../fleet/region.ts';
 import { type TaskState, VERDICTS, type Verdict } from '../fleet/task.ts';
+import type { Problem } from '../texts/errors.ts';
+import type { Params } from '../texts/text.ts';
 
 export const ACTIONS = ['assign', 'reassign', 'accept', 'decline', 'complete', 'refute', 'reopen', 'close'] as const;
 export type Action = (typeof ACTIONS)[number];
@@ -146,7 +148,7 @@ export function transition(task: TaskPosition, action: Action, actor: Actor, inp
   if (!regionCovers(actor.region, task.region) || !permits(edge, task, actor)) throw refusal('forbidden', task, action);
   if (contradicted(edge, task)) throw refusal('transition_not_allowed', task, action, 'findings');
   const note = (input.note ?? '').trim();
-  if (note.length > NOTE_MAX_CHARS) throw invalid('note', `at most ${NOTE_MAX_CHARS} characters`);
+  if (note.length > NOTE_MAX_CHARS) throw invalid('note', 'too_long', { limit: NOTE_MAX_CHARS });
   if (edge.needs.includes('note') && note === '') throw invalid('note', 'required');
   return {
     to: edge.to,
@@ -184,7 +186,7 @@ function verdictAfter(edge: Edge, task: TaskPosition, input: ActionInput): Verdi
   if (edge.action === 'reopen') return null;
   if (!edge.verdicts) return task.verdict;
   if (!input.verdict || !edge.verdicts.includes(input.verdict)) {
-    throw invalid('verdict', `one of ${edge.verdicts.join(', ')}`);
+    throw invalid('verdict', 'one_of', { allowed: edge.verdicts.join(' | ') });
   }
   return input.verdict;
 }
@@ -195,11 +197,12 @@ function refusal(
   action: Action,
   because = 'state',
 ): MeterwardenError {
-  return new MeterwardenError(code, { params: { task: task.id, state: task.state, action, because } });
+  const params = { task: task.id, state: task.state, action, because };
+  return new MeterwardenError(code, { params: code === 'conflict' ? { ...params, problem: 'done_already' } : params });
 }
 
-function invalid(path: Need, problem: string): MeterwardenError {
-  return new MeterwardenError('invalid_request', { path, params: { problem } });
+function invalid(path: Need, problem: Problem, params: Params = {}): MeterwardenError {
+  return new MeterwardenError('invalid_request', { path, params: { problem, ...params } });
 }
 
 /** The table as ARCHITECTURE.md shows it. */

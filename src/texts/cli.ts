@@ -13,6 +13,11 @@ export const CLI = {
     'zh-CN': '只接收并保存读数,可有多个(需要 DATABASE_URL)',
     en: 'only take in and store readings, as many as needed (needs DATABASE_URL)',
   },
+  ingestSignals: {
+    'zh-CN':
+      'SIGTERM:停止;外部 MQTT 服务器保留其会话,供下次启动或其他进程接手。\nSIGUSR2:不再回来;先取完外部 MQTT 服务器为它保留的报文并结束会话,再停止。',
+    en: 'SIGTERM: stop; an external MQTT broker keeps its sessions, for the next start or for another process.\nSIGUSR2: leave for good; receive what an external MQTT broker keeps for it, end its sessions, then stop.',
+  },
   work: {
     'zh-CN': '只运行规则、派发任务、清理过期读数(需要 DATABASE_URL)',
     en: 'only run the rules, dispatch tasks and drop old readings (needs DATABASE_URL)',
@@ -71,6 +76,14 @@ export const CLI = {
     en: 'First start: the password of admin is {password} (shown this once)',
   },
   stopping: { 'zh-CN': '正在停止…', en: 'stopping…' },
+  left: {
+    'zh-CN': '外部 MQTT 服务器上已没有本进程的会话',
+    en: 'nothing of this process is left at the external MQTT broker',
+  },
+  sessionsStay: {
+    'zh-CN': '本进程的会话仍在外部 MQTT 服务器上,由下一个接收读数的进程接手:没有其他进程在接收,或时间不够',
+    en: 'the sessions of this process stay at the external MQTT broker for the next one that takes in readings: no other does now, or the time was not enough',
+  },
   leftOut: {
     'zh-CN': '未计入的读数:台账中没有该器具或器具已停用 {unknownInstrument} 条,数值不可能 {impossibleValue} 条',
     en: 'readings left out: {unknownInstrument} of instruments that are not in the ledger or retired, {impossibleValue} with impossible values',

@@ -131,6 +131,14 @@ export const ERRORS: Readonly<Record<ErrorCode, Text>> = {
     'zh-CN': '台区“{district}”已有总表“{master}”',
     en: 'The district “{district}” has the master meter “{master}” already',
   },
+  id_of_gateway: {
+    'zh-CN': '编号“{id}”已属于集中器,客户端编号不得重复',
+    en: 'The id “{id}” is that of a gateway; no two clients have one id',
+  },
+  gateway_is_instrument: {
+    'zh-CN': '“{id}”是台账中的计量器具,不是集中器',
+    en: '“{id}” is an instrument of the ledger and no gateway',
+  },
 };
 
 /** What `problem` can say in both languages; anything else is shown as it is. */
@@ -153,6 +161,7 @@ export const PROBLEMS = {
   too_few: { 'zh-CN': '至少 {limit} 项', en: 'at least {limit} of them' },
   too_high: { 'zh-CN': '不得大于 {limit}', en: 'at most {limit}' },
   too_low: { 'zh-CN': '不得小于 {limit}', en: 'at least {limit}' },
+  not_a_page_size: { 'zh-CN': '应为 1 到 {limit} 的整数', en: 'must be a whole number from 1 to {limit}' },
   one_of: { 'zh-CN': '应为 {allowed} 之一', en: 'one of {allowed}' },
   not_text: { 'zh-CN': '应为文本', en: 'must be text' },
   not_a_number: { 'zh-CN': '应为数值', en: 'must be a number' },
@@ -213,12 +222,6 @@ export const PROBLEMS = {
 
 export type Problem = keyof typeof PROBLEMS;
 
-/** Some throwers say the problem in English instead of naming it: the first sentence that fits is meant. */
-const SENTENCES: readonly (readonly [RegExp, Text])[] = Object.values(PROBLEMS).map((text) => {
-  const literal = text.en.replace(/[.*+?^$()|[\]\\]/g, '\\$&');
-  return [new RegExp(`^${literal.replace(/\{(\w+)\}/g, '(?<$1>.+)')}$`), text];
-});
-
 /** In place of what the thrower did not give: a placeholder would be read as a fault of the text. */
 const LEFT_OPEN = '…';
 
@@ -226,19 +229,18 @@ export function sayError(error: { readonly code: string; readonly params: Params
   const text: Text | undefined =
     error.params.because === 'findings' ? PROBLEMS.findings_open : ERRORS[error.code as ErrorCode];
   if (!text) return error.code;
-  const params = { ...error.params, ...namedParams(error.params, language), problem: sayProblem(error, language) };
+  const params = {
+    ...error.params,
+    ...namedParams(error.params, language),
+    problem: sayProblem(error.params, language),
+  };
   return say(text, language, params, LEFT_OPEN).replace(/[::]\s*$/, '');
 }
 
-function sayProblem({ code, params }: { readonly code: string; readonly params: Params }, language: Language): string {
-  const named = String(params.problem ?? (code === 'conflict' ? 'done_already' : ''));
+function sayProblem(params: Params, language: Language): string {
+  const named = String(params.problem ?? '');
   const text: Text | undefined = PROBLEMS[named as Problem];
-  if (text) return say(text, language, params, LEFT_OPEN);
-  for (const [sentence, translated] of SENTENCES) {
-    const match = sentence.exec(named);
-    if (match) return say(translated, language, match.groups ?? {});
-  }
-  return named;
+  return text ? say(text, language, params, LEFT_OPEN) : named;
 }
 
 function namedParams({ state, action }: Params, language: Language): Params {

@@ -137,7 +137,7 @@ test('a name that is guessed at is not heard for a minute, others of that addres
   let nowMs = 0;
   const { broker } = await start({ nowMs: () => nowMs });
   for (let i = 0; i < 60; i++) await client(broker, { password: `guess ${i}` }).catch(() => {});
-  await expect(client(broker)).rejects.toThrow('closed');
+  await expect(client(broker)).rejects.toThrow('Not authorized');
   await client(broker, { username: 'OTHER', password: 'OTHER-secret' });
   nowMs = 60_000;
   await client(broker);
@@ -243,6 +243,72 @@ test.each([
 ])('%s', async (_name, clientId, clean, connack) => {
   const { broker } = await start();
   expect(await answerTo(broker, connectPacket(clientId, clean))).toBe(connack);
+});
+
+/** What it hears before the connection is closed. */
+async function lastWord(broker: Broker, bytes: Buffer): Promise<string> {
+  const socket = connectTcp(broker.port, '127.0.0.1');
+  opened.push({ stop: async () => socket.destroy() });
+  socket.write(bytes);
+  const heard: Buffer[] = [];
+  for await (const chunk of socket) heard.push(chunk as Buffer);
+  return Buffer.concat(heard).toString('hex');
+}
+
+function connectAt(level: number): Buffer {
+  const bytes = connectPacket('c', true);
+  bytes[bytes.indexOf('MQTT') + 4] = level;
+  return bytes;
+}
+
+const MQTT_5 = packet.generate({ ...CONNECT, protocolVersion: 5, properties: { sessionExpiryInterval: 60 } });
+const WRONG_SECRET = packet.generate({ ...CONNECT, password: Buffer.from('guess') });
+const PUBLISH = packet.generate({
+  cmd: 'publish',
+  topic: TOPIC,
+  payload: 'x',
+  qos: 1,
+  messageId: 7,
+  dup: false,
+  retain: false,
+});
+
+test.each<[string, Buffer, string]>([
+  ['MQTT 5', MQTT_5, '2003008400'],
+  ['MQTT 5 that waits for no answer', Buffer.concat([MQTT_5, PUBLISH]), '2003008400'],
+  ['MQTT 5 that is malformed', connectAt(5), '2003008400'],
+  ['a level of the future', connectAt(6), '20020001'],
+  ['a level of the past', connectAt(2), '20020001'],
+  ['a wrong secret', WRONG_SECRET, '20020004'],
+  ['a wrong secret that waits for no answer', Buffer.concat([WRONG_SECRET, PUBLISH]), '20020004'],
+])('a client is told why it is not served: %s', async (_name, bytes, connack) => {
+  const { broker, received } = await start();
+  expect(await lastWord(broker, bytes)).toBe(connack);
+  expect(received).toEqual([]);
+});
+
+test.each<[string, Partial<AedesParts>, string]>([
+  [
+    'the look-up of its secret fails',
+    {
+      verify: () => {
+        throw new Error('boom');
+      },
+    },
+    '20020003',
+  ],
+  [
+    'its address cannot be looked at',
+    {
+      nowMs: () => {
+        throw new Error('boom');
+      },
+    },
+    '20020003',
+  ],
+])('a client is told that it is not served where %s', async (_name, parts, connack) => {
+  const { broker } = await start(parts);
+  expect(await lastWord(broker, packet.generate(CONNECT))).toBe(connack);
 });
 
 test('QoS 2 goes on beyond the receive window, and nothing of it is kept for a session', async () => {

@@ -143,15 +143,7 @@ describe.skipIf(MOSQUITTO === undefined && !REQUIRED)('workers at Mosquitto', ()
   }
 
   /** Does the broker still have a session of that name? */
-  async function hasSession(clientId: string): Promise<boolean> {
-    const user = { username: 'meterwarden', password: 'mw', clientId, clean: false, reconnectPeriod: 0 } as const;
-    const client = mqtt.connect({ host: '127.0.0.1', port: broker.port, ...user });
-    const sessionPresent = await new Promise<boolean>((done) =>
-      client.once('connect', (connack) => done(connack.sessionPresent)),
-    );
-    await client.endAsync();
-    return sessionPresent;
-  }
+  const hasSession = (clientId: string) => broker.hasSession(clientId, 'meterwarden', 'mw');
 
   describe.each([5, 4] as const)('protocol version %i', (protocolVersion) => {
     it.each([0, 1, 2] as const)('QoS %i arrives with the identity that its topic tells', async (qos) => {

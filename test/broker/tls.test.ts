@@ -216,6 +216,11 @@ describe('a client', () => {
     }
   });
 
+  test('of MQTT 5 is told so', async () => {
+    const broker = await start();
+    await expect(client(broker, { ...SECRET, protocolVersion: 5 })).rejects.toThrow('Unsupported Protocol Version');
+  });
+
   test('with TLS 1.1 is refused, with 1.2 it is not', async () => {
     const broker = await start('optional', {}, { minVersion: 'TLSv1.2' });
     const old = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' } as const;
@@ -259,7 +264,7 @@ describe('a guard holds:', () => {
   test('who guesses at a secret is not heard for a minute, the holder of the certificate is', async () => {
     const broker = await start();
     for (let i = 0; i < 60; i++) await client(broker, { username: 'GW', password: 'guess' }).catch(() => {});
-    await expect(client(broker, SECRET)).rejects.toThrow();
+    await expect(client(broker, SECRET)).rejects.toThrow('Not authorized');
     await client(broker, shown(pems.gateway!));
   });
 

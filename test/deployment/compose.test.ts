@@ -115,6 +115,46 @@ describe('our containers', () => {
   });
 });
 
+describe('Mosquitto', () => {
+  const { mosquitto, 'mosquitto-files': files } = compose.services;
+  const conf = readFileSync(join(ROOT, 'deploy/mosquitto/mosquitto.conf'), 'utf8');
+  const mounted = new Map(
+    mosquitto!.volumes!.map((volume) => {
+      const [source, target] = volume.split(':');
+      return [target!, source!];
+    }),
+  );
+
+  it('is where devices connect, and the only one', () => {
+    expect(mosquitto!.ports).toEqual(['127.0.0.1:1883:1883']);
+    expect(conf).toMatch(/^listener 1883$/m);
+    expect(ours.flatMap(([, { ports = [] }]) => ports)).toEqual(['127.0.0.1:8080:8080']);
+  });
+
+  it('finds its configuration, and keeps on volumes what it writes', () => {
+    expect(mounted.get('/mosquitto/config')).toBe('./deploy/mosquitto');
+    const paths = [...conf.matchAll(/^\w+ (\/[\w/]+)\/\w*$/gm)].map(([, path]) => path!);
+    expect([...new Set(paths)].sort()).toEqual(['/mosquitto/data', '/mosquitto/files']);
+    for (const path of paths) expect(compose.volumes).toHaveProperty(mounted.get(path)!);
+  });
+
+  it('reads what the command wrote: the same volume, as the same user, whose folder the image has', () => {
+    const [, option, out] = files!.command!;
+    expect(option).toBe('--out');
+    expect(files!.volumes).toEqual([`${mounted.get(out!)}:${out}`]);
+    expect(files!.user).toBe(mosquitto!.user);
+    const [uid, gid] = files!.user!.split(':');
+    expect(readFileSync(join(ROOT, 'Dockerfile'), 'utf8')).toContain(`install -d -o ${uid} -g ${gid} -m 0750 ${out}`);
+  });
+
+  it('knows the workers by the password they are given', () => {
+    const { MQTT_URL } = files!.environment!;
+    expect(MQTT_URL).toContain(filledEnvironment().MQTT_PASSWORD);
+    const given = ours.flatMap(([name, { environment = {} }]) => (environment.MQTT_URL === MQTT_URL ? [name] : []));
+    expect(given).toEqual(['ingest', 'mosquitto-files']);
+  });
+});
+
 describe('Prometheus and Grafana', () => {
   const prometheus = yaml('deploy/prometheus/prometheus.yml') as {
     scrape_configs: { dns_sd_configs?: { names: string[]; port: number }[] }[];

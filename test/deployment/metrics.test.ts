@@ -9,6 +9,7 @@ import { text } from 'node:stream/consumers';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { freePort } from '../../simulators/service.ts';
 import { startApp } from '../../src/app.ts';
 import { loadSettings } from '../../src/config.ts';
 import { MAIN, ROOT, run } from '../support/command-line.ts';
@@ -58,9 +59,18 @@ describe('every metric', () => {
     expect(await run(MAIN, ['dev-ca', '--out', folder])).toMatchObject({ code: 0 });
     const tls = { TLS_CERT: join(folder, 'server.pem'), TLS_KEY: join(folder, 'server.key') };
     const ports = { HTTP_PORT: '0', MQTT_PORT: '0', MQTTS_PORT: '0' };
-    const settings = loadSettings({ ...ports, ...tls, DATABASE_URL: db.url }, '/nowhere');
-    for (const role of ['ingest', 'work', 'api'] as const) {
-      const app = await startApp(settings, { role, logger: pino({ level: 'silent' }) });
+    const env = { ...ports, ...tls, DATABASE_URL: db.url };
+    const away = { MQTT_URL: `mqtt://meterwarden:secret@127.0.0.1:${await freePort()}` };
+    for (const [role, more] of [
+      ['ingest', {}],
+      ['ingest', away],
+      ['work', {}],
+      ['api', {}],
+    ] as const) {
+      const app = await startApp(loadSettings({ ...env, ...more }, '/nowhere'), {
+        role,
+        logger: pino({ level: 'silent' }),
+      });
       try {
         const metrics = await metricsOf(app.httpPort);
         for (const [, name, type] of metrics.matchAll(/^# TYPE (\w+) (\w+)$/gm)) {

@@ -281,6 +281,26 @@ describe('gateways', () => {
     ]);
   });
 
+  it('and instruments have no id in common, whichever comes first', async () => {
+    const text = `id,kind,role,district,region,gateway\nGW-1,electricity,user,D-1,220302,\nM-8,electricity,user,D-1,220302,M-1\n`;
+    const { body: told } = await api.ask('POST', '/api/v1/instruments/import', { as: 'root', body: text });
+    expect(told).toMatchObject({
+      created: 0,
+      rejected: [
+        { line: 2, code: 'id_of_gateway', path: 'id', message: '编号“GW-1”已属于集中器,客户端编号不得重复' },
+        { line: 3, code: 'gateway_is_instrument', path: 'gateway' },
+      ],
+    });
+    expect(await api.ask('PUT', `${url}/M-1`, { as: 'root', headers: { 'accept-language': 'en' } })).toMatchObject({
+      status: 409,
+      body: {
+        code: 'gateway_is_instrument',
+        path: 'id',
+        message: '“M-1” is an instrument of the ledger and no gateway',
+      },
+    });
+  });
+
   it('of another region do not exist', async () => {
     expect(ids((await api.ask<Gateways>('GET', url, { as: 'county' })).body.gateways)).toEqual(['GW-1']);
     const refused = await api.ask('PUT', `${url}/GW-2`, { as: 'county', body: { secret: 'abcdef' } });

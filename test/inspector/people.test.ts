@@ -89,7 +89,7 @@ describe('people', () => {
     expect(added.body).not.toHaveProperty('password');
     expect(await api.ask('POST', url, { as: 'root', body })).toMatchObject({
       status: 409,
-      body: { code: 'conflict', path: 'username' },
+      body: { code: 'conflict', path: 'username', message: expect.stringContaining('用户名已被使用') },
     });
     expect((await api.ask<Listed<'people', object>>('GET', url, { as: 'root' })).body.people).toHaveLength(6);
     const { token } = await api.parts.people.signIn('赵', 'long enough', 'test', new Date(T0));

@@ -31,6 +31,41 @@ describe('the command line', { timeout: 60_000 }, () => {
     }
   });
 
+  const simulate = join(ROOT, 'simulators/main.ts');
+  const demo = join(ROOT, 'simulators/demo.ts');
+  const publish = ['publish', '--mqtt', 'mqtt://127.0.0.1', '--secret', 's'];
+  const refused: readonly (readonly [string, readonly string[], RegExp, RegExp])[] = [
+    [demo, ['--foo'], /there is no option --foo/, /没有选项 --foo/],
+    [demo, ['--dais', '3'], /Did you mean --days/, /是否想用 --days/],
+    [demo, ['4'], /too many arguments/, /参数过多/],
+    [demo, ['--days', '0'], /--days .*“?"?0"?”?.*from 0\.0209 to 799/, /--days .*0\.0209 到 799/],
+    [demo, ['--days', '800'], /--days .*to 799/, /--days .*到 799/],
+    [demo, ['--districts', 'many'], /--districts .*"many"/, /--districts .*“many”/],
+    [demo, ['--meters', '-1'], /--meters .*"-1"/, /--meters .*“-1”/],
+    [demo, ['--seed'], /option --seed <n> needs a value/, /选项 --seed <n> 缺少值/],
+    [simulate, ['fleet'], /option --out <dir> is required/, /缺少必需的选项 --out <dir>/],
+    [simulate, ['fleet', '--out', ''], /--out .*the path of a folder/, /--out .*文件夹的路径/],
+    [
+      simulate,
+      ['fleet', '--out', 'LICENSE/x'],
+      /cannot write the folder LICENSE\/x: ENOTDIR/,
+      /无法写入文件夹 LICENSE\/x/,
+    ],
+    [simulate, ['fleet', '--out', 'x', '--period', '7m'], /--period .*"7m"/, /--period .*“7m”/],
+    [simulate, [...publish, '--fleet', ''], /--fleet .*the path of a folder/, /--fleet .*文件夹的路径/],
+    [simulate, [...publish, '--fleet', 'x', '--seed', '2'], /cannot be used together/, /不能与 .*同时使用/],
+    [simulate, ['flet'], /there is no command flet/, /没有命令 flet/],
+  ];
+
+  it.each(refused)('refuses %s %j in a sentence', async (script, args, en, zh) => {
+    const [english, chinese] = await Promise.all([run(script, args), run(script, args, { METERWARDEN_LANG: 'zh-CN' })]);
+    for (const [{ code, out }, sentence] of [[english, en] as const, [chinese, zh] as const]) {
+      expect(out).toMatch(sentence);
+      expect(out).not.toMatch(/\n\s+at /);
+      expect(code, out).toBe(2);
+    }
+  });
+
   it('refuses a bad setting with its name, its value and what would be right, before anything starts', async () => {
     const [bare, withFile] = [1, 2].map(() => mkdtempSync(join(tmpdir(), 'meterwarden-cli-'))) as [string, string];
     writeFileSync(join(withFile, 'meterwarden.yaml'), 'HTTP_PROT: 8081\n');

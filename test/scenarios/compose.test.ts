@@ -1,25 +1,30 @@
 /**
- * The services of docker-compose.yml as processes, with the commands and settings written there, on a PostgreSQL, a Redis and
- * an InfluxDB of this machine: a fleet sends its history while both that take in readings are restarted, one after the other.
+ * The services of docker-compose.yml as processes, with the commands and settings written there, on a PostgreSQL, a Redis, an
+ * InfluxDB and a Mosquitto of this machine: from an empty database to a fleet that sends its history through Mosquitto, while
+ * both that take in readings are restarted, one after the other.
  */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { fleetOptions, simulateFleet } from '../../simulators/fleet.ts';
 import { readLondonProfiles } from '../../simulators/london.ts';
-import { publish } from '../../simulators/publish-mqtt.ts';
+import { generatedSource, publish } from '../../simulators/publish-mqtt.ts';
 import { ADMIN_PASSWORD, type Role, Service } from '../../simulators/service.ts';
 import { MAIN, run } from '../support/command-line.ts';
 import { type ComposeService, filledEnvironment, readCompose } from '../support/compose.ts';
 import { INFLUXD, ORG, TestInflux, TOKEN } from '../support/influxdb.ts';
-import { expectFindings, expectReadingsOnce, expectTasksOnce, halfOf, quickConfig } from '../support/journey.ts';
+import { expectFindings, expectReadingsOnce, expectTasksOnce, quickConfig } from '../support/journey.ts';
+import { MOSQUITTO, Mosquitto } from '../support/mosquitto.ts';
 import { OperatorPostgres, POSTGRES_BIN } from '../support/operator-postgres.ts';
 import { REDIS, REQUIRED, RedisServer } from '../support/redis.ts';
 
 const PERIOD_MS = 15 * 60_000;
 const SECRET = 'a secret of the installation';
 const FAULTS = { silent: 1, rollback: 2, stopped: 1, runaway: 2, 'voltage-loss': 1, outage: 1 };
-/** A district whose process is restarted sends nothing for some seconds of a history of days; that is no outage. */
+/** What waits for a process that is restarted comes some seconds late, of a history of days; that is no outage. */
 const CONFIG_DIR = quickConfig('15s');
-/** When each half of what is sent has come this far, its process is restarted: one, and later the other. */
+/** When what is sent has come this far, one is restarted, and later the other. */
 const RESTART_AT = [0.2, 0.6] as const;
 
 const { services } = readCompose({ ...filledEnvironment(), ADMIN_PASSWORD });
@@ -32,109 +37,130 @@ const optionsOf = ({ command = [] }: ComposeService) => {
   return Object.fromEntries(pairs);
 };
 
-describe.skipIf(!(POSTGRES_BIN && REDIS && INFLUXD) && !REQUIRED)('docker-compose.yml as processes', () => {
-  let postgres: OperatorPostgres | undefined;
-  let redis: RedisServer | undefined;
-  let influx: TestInflux | undefined;
-  const started: Service[] = [];
+describe.skipIf(!(POSTGRES_BIN && REDIS && INFLUXD && MOSQUITTO) && !REQUIRED)(
+  'docker-compose.yml as processes',
+  () => {
+    let postgres: OperatorPostgres | undefined;
+    let redis: RedisServer | undefined;
+    let influx: TestInflux | undefined;
+    let broker: Mosquitto | undefined;
+    /** The volume of the files that Mosquitto reads. */
+    const files = mkdtempSync(join(tmpdir(), 'meterwarden-compose-'));
+    const started: Service[] = [];
 
-  beforeAll(async () => {
-    postgres = await OperatorPostgres.start(optionsOf(services.postgres!));
-    redis = await RedisServer.start(optionsOf(services.redis!));
-    influx = await TestInflux.start();
-    const { POSTGRES_USER, POSTGRES_DB, POSTGRES_PASSWORD } = services.postgres!.environment!;
-    await postgres.createDatabase(POSTGRES_DB!, POSTGRES_USER!, POSTGRES_PASSWORD!);
-  });
+    beforeAll(async () => {
+      postgres = await OperatorPostgres.start(optionsOf(services.postgres!));
+      redis = await RedisServer.start(optionsOf(services.redis!));
+      influx = await TestInflux.start();
+      const { POSTGRES_USER, POSTGRES_DB, POSTGRES_PASSWORD } = services.postgres!.environment!;
+      await postgres.createDatabase(POSTGRES_DB!, POSTGRES_USER!, POSTGRES_PASSWORD!);
+    });
 
-  afterAll(async () => {
-    await Promise.all(started.map((service) => service.remove()));
-    await influx?.stop();
-    await redis?.stop();
-    await postgres?.stop();
-  });
+    afterAll(async () => {
+      await Promise.all(started.map((service) => service.remove()));
+      await broker?.stop();
+      await influx?.stop();
+      await redis?.stop();
+      await postgres?.stop();
+    });
 
-  /** As in the file, except that the products are on this machine and InfluxDB is one of its own. */
-  function settingsOf(name: string): Record<string, string> {
-    const ports: Record<string, number> = { 'postgres:5432': postgres!.port, 'redis:6379': redis!.port };
-    const environment = Object.entries(services[name]!.environment!).map(([setting, value]): [string, string] => [
-      setting,
-      value.replace(/(postgres|redis):(5432|6379)/, (address) => `127.0.0.1:${ports[address]}`),
-    ]);
-    return {
-      ...Object.fromEntries(environment),
-      INFLUX_URL: influx!.front.url,
-      INFLUX_TOKEN: TOKEN,
-      INFLUX_ORG: ORG,
-      METERWARDEN_CONFIG: CONFIG_DIR,
-    };
-  }
+    /** As in the file, except that the products are on this machine and InfluxDB is one of its own. */
+    function settingsOf(name: string): Record<string, string> {
+      const ports: Record<string, number | undefined> = {
+        'postgres:5432': postgres!.port,
+        'redis:6379': redis!.port,
+        'mosquitto:1883': broker?.port, // not yet there when its files are written
+      };
+      const environment = Object.entries(services[name]!.environment!).map(([setting, value]): [string, string] => [
+        setting,
+        value.replace(
+          /(postgres|redis|mosquitto):(5432|6379|1883)/,
+          (address) => `127.0.0.1:${ports[address] ?? 1883}`,
+        ),
+      ]);
+      return {
+        ...Object.fromEntries(environment),
+        INFLUX_URL: influx!.front.url,
+        INFLUX_TOKEN: TOKEN,
+        INFLUX_ORG: ORG,
+        METERWARDEN_CONFIG: CONFIG_DIR,
+      };
+    }
 
-  async function start(name: string): Promise<Service> {
-    const service = await Service.create(settingsOf(name), services[name]!.command![0] as Role);
-    started.push(service);
-    await service.start();
-    return service;
-  }
+    /** A service that runs once. */
+    async function once(name: string): Promise<void> {
+      const command = services[name]!.command!.map((word) => (word === '/mosquitto/files' ? files : word));
+      const done = await run(MAIN, command, settingsOf(name));
+      expect(done, done.out).toMatchObject({ code: 0 });
+    }
 
-  it('finds what an undisturbed run finds, and loses and doubles nothing', { timeout: 300_000 }, async () => {
-    const setup = await run(MAIN, services['influx-setup']!.command!, settingsOf('influx-setup'));
-    expect(setup, setup.out).toMatchObject({ code: 0 });
-    const names = ['ingest', 'work', 'api'].flatMap((name) =>
-      Array.from({ length: services[name]!.deploy?.replicas ?? 1 }, () => name),
-    );
-    expect(names).toEqual(['ingest', 'ingest', 'work', 'api']);
-    const [ingestA, ingestB, , api] = await Promise.all(names.map(start));
-
-    const untilMs = Math.floor(Date.now() / PERIOD_MS) * PERIOD_MS - PERIOD_MS;
-    const fleet = simulateFleet(
-      fleetOptions({ seed: 12, districts: 2, metersPerDistrict: 12, days: 3, untilMs, faults: FAULTS }),
-      readLondonProfiles(),
-    );
-    await api!.signIn();
-    await api!.provision(fleet.instruments, SECRET);
-
-    const total = fleet.instruments.length * fleet.stepCount;
-    const codes: Promise<number | null>[] = [];
-    const restart = async (service: Service) => {
-      const code = await service.stop();
+    async function start(name: string): Promise<Service> {
+      const service = await Service.create(settingsOf(name), services[name]!.command![0] as Role);
+      started.push(service);
       await service.start();
-      return code;
-    };
-    const send = (which: 0 | 1, through: Service) => {
-      let restarted = false;
-      return publish(halfOf(fleet, which), {
-        url: through.mqttUrl,
+      return service;
+    }
+
+    it('finds what an undisturbed run finds, and loses and doubles nothing', { timeout: 300_000 }, async () => {
+      await once('influx-setup');
+      await once('mosquitto-files');
+      broker = await Mosquitto.with(files);
+      const names = ['ingest', 'work', 'api'].flatMap((name) =>
+        Array.from({ length: services[name]!.deploy?.replicas ?? 1 }, () => name),
+      );
+      expect(names).toEqual(['ingest', 'ingest', 'work', 'api']);
+      const [ingestA, ingestB, , api] = await Promise.all(names.map(start));
+
+      const untilMs = Math.floor(Date.now() / PERIOD_MS) * PERIOD_MS - PERIOD_MS;
+      const fleet = simulateFleet(
+        fleetOptions({ seed: 12, districts: 2, metersPerDistrict: 12, days: 3, untilMs, faults: FAULTS }),
+        readLondonProfiles(),
+      );
+      await api!.signIn();
+      await api!.provision(fleet.instruments, SECRET);
+      await once('mosquitto-files');
+      broker.reload();
+
+      const total = fleet.instruments.length * fleet.stepCount;
+      const codes: Promise<number | null>[] = [];
+      const restart = async (service: Service) => {
+        const code = await service.stop();
+        await service.start();
+        return code;
+      };
+      const report = await publish(generatedSource(fleet), {
+        url: `mqtt://127.0.0.1:${broker.port}`,
         secret: SECRET,
+        topicPrefix: 'devices/{client}/',
         window: 4,
         readingsPerMessage: 13,
         minBackoffMs: 50,
         maxBackoffMs: 500,
-        seed: which,
+        seed: 12,
         onProgress: (acknowledged) => {
-          if (restarted || acknowledged < (RESTART_AT[which] * total) / 2) return;
-          restarted = true;
-          codes.push(restart(through));
+          if (acknowledged < (RESTART_AT[codes.length] ?? Infinity) * total) return;
+          const service = [ingestA!, ingestB!][codes.length]!;
+          codes.push(Promise.all(codes).then(() => restart(service)));
         },
       });
-    };
-    const reports = await Promise.all([send(0, ingestA!), send(1, ingestB!)]);
-    expect(await Promise.all(codes)).toEqual([0, 0]);
-    for (const report of reports) expect(report).toMatchObject({ unacknowledgedMessages: 0, rejectedReadings: 0 });
-
-    await expectReadingsOnce(api!, fleet);
-    await expectFindings(api!, fleet, CONFIG_DIR, 90_000);
-    await expectTasksOnce(api!);
-    for (const service of [ingestA!, ingestB!]) {
-      const [received, stored, duplicate, rejected, inFlight] = await Promise.all(
-        ['received_total', 'stored_total', 'duplicate_total', 'rejected_total', 'in_flight'].map((name) =>
-          service.metric(`meterwarden_readings_${name}`),
-        ),
-      );
-      expect(received).toBe(stored! + duplicate! + rejected! + inFlight!);
-    }
-    // Each product was used for what it is there for.
-    const { REDISCLI_AUTH } = services.redis!.environment!;
-    expect(Number(await redis!.call('--no-auth-warning', '-a', REDISCLI_AUTH!, 'DBSIZE'))).toBeGreaterThan(0);
-    expect(await influx!.query('SELECT count(*) FROM /.*/', 'meterwarden')).not.toEqual([]);
-  });
-});
+      expect(await Promise.all(codes)).toEqual([0, 0]);
+      expect(report).toMatchObject({ unacknowledgedMessages: 0, rejectedReadings: 0 });
+      // Mosquitto acknowledges what it has; the two have it a little later.
+      await vi.waitFor(() => expectReadingsOnce(api!, fleet), { timeout: 60_000, interval: 1_000 });
+      await expectFindings(api!, fleet, CONFIG_DIR, 90_000);
+      await expectTasksOnce(api!);
+      for (const service of [ingestA!, ingestB!]) {
+        const [received, stored, duplicate, rejected, inFlight] = await Promise.all(
+          ['received_total', 'stored_total', 'duplicate_total', 'rejected_total', 'in_flight'].map((name) =>
+            service.metric(`meterwarden_readings_${name}`),
+          ),
+        );
+        expect(received).toBe(stored! + duplicate! + rejected! + inFlight!);
+      }
+      // Each product was used for what it is there for.
+      const { REDISCLI_AUTH } = services.redis!.environment!;
+      expect(Number(await redis!.call('--no-auth-warning', '-a', REDISCLI_AUTH!, 'DBSIZE'))).toBeGreaterThan(0);
+      expect(await influx!.query('SELECT count(*) FROM /.*/', 'meterwarden')).not.toEqual([]);
+    });
+  },
+);

@@ -8,6 +8,19 @@ import { PostgresLedger } from '../../src/store/postgres-ledger.ts';
 import { MAIN, run } from '../support/command-line.ts';
 import { testDatabase } from '../support/postgres.ts';
 
+it('before any process has prepared the database, the workers alone', { timeout: 60_000 }, async () => {
+  const db = await testDatabase();
+  await db.pool.query('DROP SCHEMA public CASCADE; CREATE SCHEMA public');
+  const out = mkdtempSync(join(tmpdir(), 'meterwarden-mosquitto-files-'));
+  const told = await run(MAIN, ['mosquitto-files', '--out', out], {
+    DATABASE_URL: db.url,
+    MQTT_URL: 'mqtt://w:p@broker',
+  });
+  expect(told, told.out).toMatchObject({ code: 0 });
+  expect(readFileSync(join(out, 'passwd'), 'utf8')).toMatch(/^w:\S+\n$/);
+  await db.close();
+});
+
 it('the gateways of the ledger, and the workers, each with its own line', { timeout: 60_000 }, async () => {
   const db = await testDatabase();
   const ledger = await PostgresLedger.open(db.pool, loadDomain().kinds);

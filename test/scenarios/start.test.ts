@@ -18,6 +18,24 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
+/** Run before anything of ours: sends the signal as soon as somebody hears it. */
+const signalAtOnce = (signal: string) =>
+  `data:text/javascript,process.on('newListener',(name)=>name==='${signal}'%26%26process.kill(process.pid,name))`;
+
+describe('a start that is stopped before it is one', { timeout: 60_000 }, () => {
+  it.each(['SIGTERM', 'SIGINT', 'SIGUSR2'])('by %s ends well and has touched nothing', async (signal) => {
+    const env = { ...ANY_PORTS, NODE_OPTIONS: `--import "${signalAtOnce(signal)}"` };
+    expect(await run(MAIN, ['serve'], env, folder)).toEqual({ code: 0, out: 'stopping…\n' });
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('is a failure of a command that is to end by itself', async () => {
+    const env = { NODE_OPTIONS: `--import "${signalAtOnce('SIGTERM')}"` };
+    const { code, out } = await run(MAIN, ['backtest', 'none', '--out', 'x'], env, folder);
+    expect(code, out).toBe(1);
+  });
+});
+
 describe('a start that cannot succeed', { timeout: 60_000 }, () => {
   const refused: readonly [string, Record<string, string>, RegExp][] = [
     [

@@ -1,9 +1,9 @@
 /**
- * Three workers share a subscription at Mosquitto; under load one is killed and another comes. Mosquitto divides messages as it
- * likes, yet readings, findings and tasks are those of one undisturbed process.
+ * Workers share a subscription at Mosquitto; under load one is killed and another comes, or one leaves for good. Mosquitto divides
+ * messages as it likes, yet readings, findings and tasks are those of one undisturbed process.
  */
 import { afterEach, describe, expect, it } from 'vitest';
-import { fleetOptions, simulateFleet } from '../../simulators/fleet.ts';
+import { type Fleet, fleetOptions, simulateFleet } from '../../simulators/fleet.ts';
 import { readLondonProfiles } from '../../simulators/london.ts';
 import { generatedSource, publish } from '../../simulators/publish-mqtt.ts';
 import { type Role, Service } from '../../simulators/service.ts';
@@ -14,7 +14,14 @@ import { type TestDatabase, testDatabase } from '../support/postgres.ts';
 const PERIOD_MS = 15 * 60_000;
 const SECRET = 'a secret of the workers';
 const WORKER = 'a secret of meterwarden';
-const PREFIX = 'devices/{client}/';
+const HOW = {
+  secret: SECRET,
+  topicPrefix: 'devices/{client}/',
+  window: 4,
+  readingsPerMessage: 13,
+  minBackoffMs: 50,
+  maxBackoffMs: 500,
+};
 const FAULTS = { silent: 1, rollback: 2, stopped: 1, runaway: 2, 'voltage-loss': 1, outage: 1 };
 const CONFIG_DIR = quickConfig();
 
@@ -43,6 +50,24 @@ describe.skipIf(MOSQUITTO === undefined && !REQUIRED)('workers at Mosquitto', ()
     return service;
   };
 
+  const brokerFor = (fleet: Fleet): Promise<Mosquitto> => {
+    const gateways = fleet.instruments.map(({ id, gateway }) => gateway || id);
+    return Mosquitto.start({
+      meterwarden: WORKER,
+      ...Object.fromEntries(gateways.map((gateway) => [gateway, SECRET])),
+    });
+  };
+
+  /** Mosquitto acknowledges what it has; the workers have it a little later. */
+  const expectAllStored = async (acknowledged: number) => {
+    await expect
+      .poll(async () => (await db!.pool.query('SELECT count(*)::int AS n FROM readings')).rows[0].n, {
+        timeout: 60_000,
+        interval: 500,
+      })
+      .toBe(acknowledged);
+  };
+
   it.each(['5', '3.1.1'])('MQTT %s: one killed and one added under load', { timeout: 180_000 }, async (version) => {
     db = await testDatabase();
     const untilMs = Math.floor(Date.now() / PERIOD_MS) * PERIOD_MS - PERIOD_MS;
@@ -50,11 +75,7 @@ describe.skipIf(MOSQUITTO === undefined && !REQUIRED)('workers at Mosquitto', ()
       fleetOptions({ seed: 31, districts: 3, metersPerDistrict: 12, days: 3, untilMs, faults: FAULTS }),
       readLondonProfiles(),
     );
-    const gateways = [...new Set(fleet.instruments.map(({ id, gateway }) => gateway || id))];
-    broker = await Mosquitto.start({
-      meterwarden: WORKER,
-      ...Object.fromEntries(gateways.map((gateway) => [gateway, SECRET])),
-    });
+    broker = await brokerFor(fleet);
     const api = await start('api');
     await api.signIn();
     await api.provision(fleet.instruments, SECRET);
@@ -67,13 +88,8 @@ describe.skipIf(MOSQUITTO === undefined && !REQUIRED)('workers at Mosquitto', ()
     const total = fleet.instruments.length * fleet.stepCount;
     let disturbing: Promise<unknown> | undefined;
     const report = await publish(generatedSource(fleet), {
+      ...HOW,
       url: `mqtt://127.0.0.1:${broker.port}`,
-      secret: SECRET,
-      topicPrefix: PREFIX,
-      window: 4,
-      readingsPerMessage: 13,
-      minBackoffMs: 50,
-      maxBackoffMs: 500,
       seed: 31,
       onProgress: (acknowledged) => {
         if (acknowledged < total / 3 || disturbing) return;
@@ -82,15 +98,55 @@ describe.skipIf(MOSQUITTO === undefined && !REQUIRED)('workers at Mosquitto', ()
     });
     await disturbing;
     expect(report).toMatchObject({ unacknowledgedMessages: 0, rejectedReadings: 0 });
-    // Mosquitto acknowledges what it has; the workers have it a little later.
-    await expect
-      .poll(async () => (await db!.pool.query('SELECT count(*)::int AS n FROM readings')).rows[0].n, {
-        timeout: 60_000,
-        interval: 500,
-      })
-      .toBe(report.acknowledgedReadings);
+    await expectAllStored(report.acknowledgedReadings);
     await expectReadingsOnce(api, fleet);
     await expectFindings(api, fleet, CONFIG_DIR);
     await expectTasksOnce(api);
+  });
+
+  it('one leaves for good under load: the others get everything, and the broker keeps nothing of it', {
+    timeout: 120_000,
+  }, async () => {
+    db = await testDatabase();
+    const untilMs = Math.floor(Date.now() / PERIOD_MS) * PERIOD_MS - PERIOD_MS;
+    const fleet = simulateFleet(
+      fleetOptions({ seed: 32, districts: 2, metersPerDistrict: 12, days: 3, untilMs, faults: {} }),
+      readLondonProfiles(),
+    );
+    broker = await brokerFor(fleet);
+    const api = await start('api');
+    await api.signIn();
+    await api.provision(fleet.instruments, SECRET);
+    const staying = await start('ingest');
+    const leaving = await start('ingest');
+    const sessions = async () => (await db!.pool.query('SELECT slot, client_ids FROM ingest_slots ORDER BY slot')).rows;
+    const [, { client_ids: clientIds }] = await sessions();
+    const total = fleet.instruments.length * fleet.stepCount;
+    let [hadReceived, left]: [number, Promise<number | null> | undefined] = [0, undefined];
+    const leave = async () => {
+      hadReceived = await leaving.metric('meterwarden_external_mqtt_messages_total');
+      return await leaving.leave();
+    };
+    const report = await publish(generatedSource(fleet), {
+      ...HOW,
+      url: `mqtt://127.0.0.1:${broker.port}`,
+      seed: 32,
+      onProgress: (acknowledged) => {
+        if (acknowledged >= total / 3) left ??= leave();
+      },
+    });
+    expect(await left, leaving.output).toBe(0);
+    expect(hadReceived).toBeGreaterThan(0);
+    await expect.poll(() => leaving.output).toContain('nothing of this process is left');
+    expect(report).toMatchObject({ unacknowledgedMessages: 0, rejectedReadings: 0 });
+    await expectAllStored(report.acknowledgedReadings);
+    await expectReadingsOnce(api, fleet);
+    expect((await sessions()).map(({ slot }) => slot)).toEqual([0]);
+    expect(await staying.metric('meterwarden_external_mqtt_adopted_slots_total')).toBe(0);
+    for (const clientId of clientIds) expect(await broker.hasSession(clientId, 'meterwarden', WORKER)).toBe(false);
+    // The last one stays on record: what comes now waits for whoever starts next.
+    expect(await staying.leave()).toBe(0);
+    await expect.poll(() => staying.output).toContain('the sessions of this process stay');
+    expect((await sessions()).map(({ slot }) => slot)).toEqual([0]);
   });
 });

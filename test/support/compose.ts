@@ -16,6 +16,7 @@ export interface ComposeService {
     readonly replicas?: number;
     readonly resources?: { readonly limits?: { readonly memory?: string } };
   };
+  readonly ports?: readonly string[];
   readonly volumes?: readonly string[];
   readonly tmpfs?: readonly string[];
   readonly networks?: readonly string[];

@@ -1,11 +1,12 @@
 /** Mosquitto as a process of a test, with the configuration that deploy/mosquitto documents. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import mqtt from 'mqtt';
 import { freePort } from '../../simulators/service.ts';
 import { mosquittoPasswordLine, writeMosquittoFiles } from '../../src/broker/mosquitto.ts';
 
@@ -23,11 +24,13 @@ function onPath(name: string): string | undefined {
 export class Mosquitto {
   readonly port: number;
   readonly #folder: string;
+  readonly #files: string;
   #child: ChildProcess | undefined;
 
-  private constructor(port: number, folder: string) {
+  private constructor(port: number, folder: string, files: string) {
     this.port = port;
     this.#folder = folder;
+    this.#files = files;
   }
 
   /** `users`: names and their passwords. `more`: lines of configuration; `acl`: in place of the documented one. */
@@ -35,21 +38,25 @@ export class Mosquitto {
     users: Readonly<Record<string, string>>,
     { more = '', acl = readFileSync(join(DEPLOY, 'acl'), 'utf8') } = {},
   ): Promise<Mosquitto> {
-    if (MOSQUITTO === undefined) throw new Error('no mosquitto on PATH');
-    const folder = mkdtempSync(join(tmpdir(), 'meterwarden-mosquitto-'));
-    chmodSync(folder, 0o777);
-    mkdirSync(join(folder, 'data'), { mode: 0o777 });
-    chmodSync(join(folder, 'data'), 0o777); // as root it becomes another user
-    const port = await freePort();
+    const files = mkdtempSync(join(tmpdir(), 'meterwarden-mosquitto-files-'));
     const lines = Object.entries(users).map(([name, password]) => mosquittoPasswordLine(name, password)!);
-    writeMosquittoFiles(folder, lines, acl);
-    for (const file of ['passwd', 'acl']) chmodSync(join(folder, file), 0o644);
+    writeMosquittoFiles(files, lines, acl);
+    return await Mosquitto.with(files, more);
+  }
+
+  /** `files`: the folder of `passwd` and `acl`, which goes with it. */
+  static async with(files: string, more = ''): Promise<Mosquitto> {
+    if (MOSQUITTO === undefined) throw new Error('no mosquitto on PATH');
+    const data = mkdtempSync(join(tmpdir(), 'meterwarden-mosquitto-'));
+    const port = await freePort();
     const config = readFileSync(join(DEPLOY, 'mosquitto.conf'), 'utf8')
       .replace('listener 1883', `listener ${port} 127.0.0.1`)
-      .replaceAll('/mosquitto/config/', `${folder}/`)
-      .replaceAll('/mosquitto/data/', `${folder}/data/`);
-    writeFileSync(join(folder, 'mosquitto.conf'), `${config}\n${more}\n`);
-    const mosquitto = new Mosquitto(port, folder);
+      .replaceAll('/mosquitto/files/', `${files}/`)
+      .replaceAll('/mosquitto/data/', `${data}/`);
+    // As root it would become another user, who cannot read what is ours.
+    const user = process.getuid?.() === 0 ? 'user root' : '';
+    writeFileSync(join(data, 'mosquitto.conf'), `${config}\n${user}\n${more}\n`);
+    const mosquitto = new Mosquitto(port, data, files);
     await mosquitto.run();
     return mosquitto;
   }
@@ -76,6 +83,24 @@ export class Mosquitto {
     await exited;
   }
 
+  /** Files are read again. */
+  reload(): void {
+    this.#child!.kill('SIGHUP');
+  }
+
+  /** Does it still keep one of that name? */
+  async hasSession(clientId: string, username: string, password: string): Promise<boolean> {
+    const client = mqtt.connect({
+      ...{ host: '127.0.0.1', port: this.port, username, password },
+      ...{ clientId, clean: false, reconnectPeriod: 0 },
+    });
+    const sessionPresent = await new Promise<boolean>((done) => {
+      client.once('connect', (connack) => done(connack.sessionPresent));
+    });
+    await client.endAsync();
+    return sessionPresent;
+  }
+
   /** Connections stay open, and nothing is answered. */
   pause(): void {
     this.#child!.kill('SIGSTOP');
@@ -87,7 +112,7 @@ export class Mosquitto {
 
   async stop(): Promise<void> {
     await this.end('SIGTERM');
-    rmSync(this.#folder, { recursive: true, force: true });
+    for (const folder of [this.#folder, this.#files]) rmSync(folder, { recursive: true, force: true });
   }
 
   async #listens(): Promise<boolean> {

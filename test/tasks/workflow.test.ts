@@ -31,7 +31,7 @@ function outcome(of: TaskPosition, action: Action, actor: Actor, input: ActionIn
     return [to, assignee ?? '-', verdict ?? '-', ...starts].join(' ');
   } catch (error) {
     if (!(error instanceof MeterwardenError)) throw error;
-    return error.path ? `${error.code} ${error.path}` : error.code;
+    return [error.code, error.path, error.params.problem].filter(Boolean).join(' ');
   }
 }
 
@@ -39,33 +39,33 @@ describe('transition', () => {
   it.each<[TaskState, Action, Actor, ActionInput, string]>([
     ['raised', 'assign', SYSTEM, { assignee: 'wang' }, 'assigned wang -'],
     ['raised', 'assign', chief, { assignee: 'wang' }, 'assigned wang -'],
-    ['raised', 'assign', chief, {}, 'invalid_request assignee'],
+    ['raised', 'assign', chief, {}, 'invalid_request assignee required'],
     ['raised', 'assign', wang, { assignee: 'wang' }, 'forbidden'],
     ['raised', 'accept', wang, {}, 'accepted wang -'],
     ['raised', 'accept', chief, {}, 'forbidden'],
     ['raised', 'close', admin, { verdict: 'refuted', note: 'the meter was exchanged' }, 'closed - refuted'],
-    ['raised', 'close', admin, { verdict: 'refuted' }, 'invalid_request note'],
-    ['raised', 'close', admin, { note: 'no' }, 'invalid_request verdict'],
+    ['raised', 'close', admin, { verdict: 'refuted' }, 'invalid_request note required'],
+    ['raised', 'close', admin, { note: 'no' }, 'invalid_request verdict one_of'],
     ['raised', 'complete', wang, { verdict: 'confirmed' }, 'transition_not_allowed'],
     ['assigned', 'reassign', chief, { assignee: 'zhao' }, 'assigned zhao -'],
-    ['assigned', 'reassign', chief, { assignee: 'wang' }, 'conflict'],
+    ['assigned', 'reassign', chief, { assignee: 'wang' }, 'conflict done_already'],
     ['assigned', 'reassign', SYSTEM, { assignee: 'zhao' }, 'forbidden'],
     ['assigned', 'accept', wang, {}, 'accepted wang -'],
     ['assigned', 'accept', zhao, {}, 'forbidden'],
     ['assigned', 'decline', wang, { note: 'on leave' }, 'raised - - dispatch'],
-    ['assigned', 'decline', wang, { note: '  ' }, 'invalid_request note'],
+    ['assigned', 'decline', wang, { note: '  ' }, 'invalid_request note required'],
     ['assigned', 'decline', chief, { note: 'on leave' }, 'forbidden'],
     ['accepted', 'decline', wang, { note: 'ill' }, 'raised - - dispatch acceptance'],
     ['accepted', 'reassign', chief, { assignee: 'zhao' }, 'assigned zhao - acceptance'],
     ['accepted', 'reassign', chief, { assignee: 'wang' }, 'assigned wang - acceptance'],
     ['accepted', 'complete', wang, { verdict: 'confirmed' }, 'done wang confirmed'],
     ['accepted', 'complete', wang, { verdict: 'no-access' }, 'done wang no-access'],
-    ['accepted', 'complete', wang, { verdict: 'refuted' }, 'invalid_request verdict'],
-    ['accepted', 'complete', wang, {}, 'invalid_request verdict'],
+    ['accepted', 'complete', wang, { verdict: 'refuted' }, 'invalid_request verdict one_of'],
+    ['accepted', 'complete', wang, {}, 'invalid_request verdict one_of'],
     ['accepted', 'complete', zhao, { verdict: 'confirmed' }, 'forbidden'],
     ['accepted', 'refute', wang, { note: 'error 0.3 %' }, 'refuted wang refuted'],
-    ['accepted', 'refute', wang, {}, 'invalid_request note'],
-    ['accepted', 'refute', wang, { note: 'x'.repeat(NOTE_MAX_CHARS + 1) }, 'invalid_request note'],
+    ['accepted', 'refute', wang, {}, 'invalid_request note required'],
+    ['accepted', 'refute', wang, { note: 'x'.repeat(NOTE_MAX_CHARS + 1) }, 'invalid_request note too_long'],
     ['accepted', 'close', chief, { verdict: 'confirmed', note: 'x' }, 'transition_not_allowed'],
     ['done', 'reopen', chief, { note: 'photo missing' }, 'assigned wang - acceptance'],
     ['done', 'close', chief, {}, 'closed wang confirmed'],
@@ -79,7 +79,7 @@ describe('transition', () => {
 
   it('tells the same actor repeating an action from one the state does not offer', () => {
     const accepted = task('accepted', { last: { action: 'accept', actor: 'wang' } });
-    expect(outcome(accepted, 'accept', wang)).toBe('conflict');
+    expect(outcome(accepted, 'accept', wang)).toBe('conflict done_already');
     expect(outcome(accepted, 'accept', zhao)).toBe('transition_not_allowed');
   });
 
