@@ -79,8 +79,8 @@ export function readFleetOptions(words: FleetWords, nowMs: number, say: Speaker)
     ...readHomes(words, say),
     ...readMeters(words, say),
   };
-  const untilMs = Math.floor(until(words.until, nowMs, say) / periodMs) * periodMs;
-  return fleetOptions({ ...chosen, periodMs, untilMs });
+  const untilMs = words.until === undefined ? (base.untilMs ?? nowMs) : until(words.until, nowMs, say);
+  return fleetOptions({ ...chosen, periodMs, untilMs: Math.floor(untilMs / periodMs) * periodMs });
 }
 
 /** Only what was given, so that it can be laid over a preset. */
@@ -209,8 +209,7 @@ function period(value: string, say: Speaker): number {
   return periodMs;
 }
 
-function until(value: string | undefined, nowMs: number, say: Speaker): number {
-  if (value === undefined) return nowMs;
+function until(value: string, nowMs: number, say: Speaker): number {
   const isRfc3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/i.test(value);
   const untilMs = isRfc3339 ? Date.parse(value) : Number.NaN;
   if (Number.isNaN(untilMs)) throw invalid('--until', value, say('expectTime'));

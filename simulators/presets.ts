@@ -47,14 +47,17 @@ export const PRESETS = {
 export type PresetName = keyof typeof PRESETS;
 export const PRESET_NAMES = Object.keys(PRESETS) as readonly PresetName[];
 
-type Case = Pick<FleetOptions, 'seed' | 'network' | 'variation' | 'households'>;
+type Case = Pick<FleetOptions, 'seed' | 'untilMs' | 'network' | 'variation' | 'households'>;
+
+/** A case is the same whenever it is run. */
+const UNTIL_MS = Date.UTC(2025, 0, 31);
 
 function making(seed: number): Case {
-  return { seed, network: 'drawn', variation: 'appliances', households: 'development' };
+  return { seed, untilMs: UNTIL_MS, network: 'drawn', variation: 'appliances', households: 'development' };
 }
 
 function judging(seed: number, network: Case['network'], variation: Case['variation']): Case {
-  return { seed, network, variation, households: 'judging' };
+  return { seed, untilMs: UNTIL_MS, network, variation, households: 'judging' };
 }
 
 /** To look at while an estimator is made. */

@@ -49,6 +49,39 @@ test('columns are those of the fleet folder, and a second writing leaves nothing
   await expect(readFile(join(dir, 'truth.csv'))).rejects.toThrow('ENOENT');
 });
 
+test('roofs add a column, every digit and the clocks are kept', async () => {
+  const solar = simulateFleet(
+    fleetOptions({
+      untilMs: Date.UTC(2026, 0, 31),
+      metersPerDistrict: 20,
+      days: 1,
+      solarPct: 50,
+      registerStepKwh: 0,
+      clockOffsetSdS: 30,
+      faults: {},
+    }),
+    readLondonProfiles(),
+  );
+  const run = solar.start();
+  await writeFolder(dir, run);
+  const head = (await readFile(join(dir, 'readings.csv'), 'utf8')).split('\n')[0];
+  expect(head).toMatch(/,voltage_l3_v,active_export_kwh$/);
+  expect((await readFile(join(dir, 'truth.csv'), 'utf8')).split('\n')[0]).toBe(
+    'instrument,error_pct,fault,fault_from,fault_to,clock_offset_s',
+  );
+  const read = await readFolder(dir);
+  expect(await collect(read.steps())).toEqual([...solar.steps()]);
+  expect(read.truth().map(({ clockOffsetS }) => clockOffsetS)).toEqual(
+    run.truth().map(({ clockOffsetS }) => clockOffsetS),
+  );
+});
+
+test('the truth of others need not tell clocks', async () => {
+  await writeFolder(dir, { ...fleet.start(), steps: () => [] });
+  await writeFile(join(dir, 'truth.csv'), 'instrument,error_pct,fault,fault_from,fault_to\nD001-M001,1.5,,,\n');
+  expect((await readFolder(dir)).truth()).toMatchObject([{ errorPct: 1.5, clockOffsetS: 0 }]);
+});
+
 test('quoted cells survive', async () => {
   const instruments = [{ ...fleet.instruments[0]!, owner: 'A, "B"\nC' }];
   await writeFolder(dir, { instruments, truth: () => [], steps: () => [] });

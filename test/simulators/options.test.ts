@@ -42,6 +42,55 @@ test('faults: none, chosen, default', () => {
   });
 });
 
+test('every switch of a district', () => {
+  const words: FleetWords = {
+    network: 'ieee-eu-lv',
+    loss: '1.8',
+    step: '1m',
+    variation: 'gamma',
+    households: 'judging',
+    solar: '10',
+    voltages: 'instant',
+    registerStep: '0',
+    voltageStep: '1',
+    clockOffset: '45',
+    missing: '0.4',
+    theft: '2000',
+  };
+  expect(readFleetOptions(words, NOW_MS, say)).toMatchObject({
+    network: 'ieee-eu-lv',
+    metersPerDistrict: 55,
+    lossPct: 1.8,
+    stepMs: 60_000,
+    variation: 'gamma',
+    households: 'judging',
+    solarPct: 10,
+    voltages: 'instant',
+    registerStepKwh: 0,
+    voltageStepV: 1,
+    clockOffsetSdS: 45,
+    missingPct: 0.4,
+    theftW: 2_000,
+  });
+  expect(readFleetOptions({}, NOW_MS, say)).toMatchObject({ lossPct: null, stepMs: 15 * 60_000, seed: 1 });
+});
+
+test('what is given stands before the case, the case before the preset, the preset before the defaults', () => {
+  const messy = readFleetOptions({ preset: 'messy', case: 'judging-6', theft: '500' }, NOW_MS, say);
+  expect(messy).toMatchObject({ seed: 906, network: 'csiro-n', households: 'judging', metersPerDistrict: 120 });
+  expect(messy).toMatchObject({ missingPct: 2, theftW: 500, threePhasePct: 0, meterErrorSdPct: 0.3 });
+  expect(messy.faults).toEqual({ 'constant-error': 7, theft: 1, 'wrong-district': 1 });
+  const quiet = readFleetOptions({ preset: 'messy', faults: 'none', loss: 'natural', step: '15m' }, NOW_MS, say);
+  expect(quiet).toMatchObject({ faults: {}, lossPct: null, stepMs: 15 * 60_000 });
+});
+
+test('a case is the same whenever it is run, unless it is told otherwise', () => {
+  const untilMs = (words: FleetWords, nowMs = NOW_MS) => readFleetOptions(words, nowMs, say).untilMs;
+  expect(untilMs({ case: 'development-1' })).toBe(untilMs({ case: 'development-1' }, NOW_MS + 86_400_000));
+  const chosen = untilMs({ case: 'development-1', until: '2026-01-01T00:00:00Z' });
+  expect(chosen).toBe(Date.UTC(2026, 0, 1));
+});
+
 test.each<[keyof FleetWords, string, string]>([
   ['seed', '-1', '--seed'],
   ['districts', '0', '--districts'],
@@ -54,6 +103,21 @@ test.each<[keyof FleetWords, string, string]>([
   ['faults', 'silnt=1', '--faults'],
   ['faults', '', '--faults'],
   ['threePhase', '101', '--three-phase'],
+  ['preset', 'dirty', '--preset'],
+  ['case', 'judging-0', '--case'],
+  ['network', 'ieee', '--network'],
+  ['loss', '0', '--loss'],
+  ['step', '7m', '--step'],
+  ['step', '1h', '--step'],
+  ['variation', 'none', '--variation'],
+  ['households', 'mine', '--households'],
+  ['solar', '-1', '--solar'],
+  ['voltages', 'raw', '--voltages'],
+  ['registerStep', '11', '--register-step'],
+  ['voltageStep', 'x', '--voltage-step'],
+  ['clockOffset', '1e3', '--clock-offset'],
+  ['missing', '51', '--missing'],
+  ['theft', '30000', '--theft'],
 ])('%s "%s" is refused by name', (word, value, option) => {
   const read = () => readFleetOptions({ ...FLEET, [word]: value }, NOW_MS, say);
   expect(read).toThrow(
