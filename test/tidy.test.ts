@@ -193,7 +193,7 @@ describe('imports', () => {
   it('of products stand in files named after them', () => {
     const owners: readonly [string, RegExp][] = [
       ['aedes', /^src\/broker\/aedes\.ts$/],
-      ['bullmq', /^src\/tasks\/bullmq\.ts$/],
+      ['bullmq', /^src\/tasks\/bullmq(-[a-z]+)?\.ts$/],
       ['ioredis', /^src\/tasks\/redis\.ts$/],
       ['pg-copy-streams', /^src\/store\/postgres-/],
       ['@influxdata/influxdb-client', /^src\/store\/influxdb-/],

@@ -4,7 +4,7 @@
  */
 import { Gauge, type Registry } from 'prom-client';
 import type { TaskKind, TaskState } from '../fleet/task.ts';
-import type { QueueDepths } from './bullmq.ts';
+import type { QueueDepths } from './bullmq-connection.ts';
 
 export interface TaskCounts {
   readonly openFindings: () => Promise<ReadonlyMap<string, number>>;
