@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parse as parseYaml } from 'yaml';
+import { type EstimationPolicy, parseEstimationPolicy } from './accuracy/policy.ts';
 import { DEFAULT_PREFIX, isTopicPrefix } from './broker/device-topics.ts';
 import type { TlsSettings } from './certificates.ts';
 import { MeterwardenError } from './errors.ts';
@@ -349,12 +350,13 @@ function readSettingsYaml(path: string): Record<string, unknown> {
   throw new MeterwardenError('invalid_config', { path, params: { problem: 'NAME: value' } });
 }
 
-/** What a metrologist edits: kinds, rules, profiles, deadlines. */
+/** What a metrologist edits: kinds, rules, profiles, deadlines, what an estimate needs. */
 export interface Domain {
   readonly kinds: Kinds;
   readonly rules: RuleSet;
   readonly profiles: Profiles;
   readonly tasks: TaskPolicies;
+  readonly accuracy: EstimationPolicy;
 }
 
 /** A file the folder lacks is taken from the shipped ones; a folder without rules.yaml is a mistake. */
@@ -373,6 +375,7 @@ export function loadDomain(configDir = SHIPPED_CONFIG_DIR): Domain {
     rules: parseRules(read('rules.yaml'), kinds),
     profiles: parseProfiles(read('profiles.yaml')),
     tasks: parseTaskPolicies(read('tasks.yaml')),
+    accuracy: parseEstimationPolicy(read('accuracy.yaml')),
   });
 }
 
