@@ -3,7 +3,16 @@
  * have put in. Σ_i X_i d_i − Σ_k c_k C_k = Σ_i X_i − y + noise, with X_i = x_i V0/V_i and d = e / (1 + e).
  */
 import { type Columns, cholesky, gram, inverse, logDeterminant, type Symmetric, solve } from './matrix.ts';
-import { type Factor, FIRST_GUESS, fitNoise, type NoiseParameters, type NoiseShape, noise, whiten } from './noise.ts';
+import {
+  type Factor,
+  FIRST_GUESS,
+  fitNoise,
+  momentWeight,
+  type NoiseParameters,
+  type NoiseShape,
+  noise,
+  whiten,
+} from './noise.ts';
 import type { Likelihood } from './prior.ts';
 
 /** A cause other than a meter, with the sd its coefficient has before anything is seen. */
@@ -20,6 +29,18 @@ export interface BalanceProblem {
   /** By meter: sd of d while the noise is being learned. */
   readonly meterSd: Float64Array;
   readonly shape: Omit<NoiseShape, 'weight'>;
+  /** Noise of each meter's own register; the shape holds their sum and the master's. */
+  readonly registers: readonly RegisterNoise[];
+  /** What each clock does to its register is among the causes. */
+  readonly clocksAreCauses: boolean;
+}
+
+export interface RegisterNoise {
+  readonly roundingKwh2: number;
+  /** By moment, kWh²: missing readings. */
+  readonly known: Float64Array;
+  /** By moment: squared energy of a row about it, kWh². */
+  readonly power: Float64Array;
 }
 
 export interface BalanceFit {
@@ -45,8 +66,8 @@ const FURTHER_ROUNDS = 1;
 const BELIEVED_SDS = 4.5;
 const BELIEVED_WHEN_LOPSIDED = 2.5;
 const LOPSIDED = 1.3;
-/** Share of rows that are not believed from which something is going on in the district, beside noise. */
-const CONTAMINATED = 0.02;
+/** Of what seems to be known of a meter, its own noise is at most so much. */
+const MOSTLY_NOISE = 0.9;
 /** Values that are averaged at the densest place. */
 const MODE_SAMPLE = 200;
 
@@ -67,7 +88,7 @@ export function solveBalance(problem: BalanceProblem, start?: BalanceFit): Balan
   for (let round = 0; ; round++) {
     const shape = { ...problem.shape, weight };
     const factor = noise(shape, parameters);
-    const solved = normalEquations(columns, target, prior, factor);
+    const solved = normalEquations(columns, target, prior, factor, ownNoise(problem, factor, parameters));
     if (!solved) return undefined;
     const residual = residualOf(columns, target, solved.mean);
     if (round === rounds) return conclude(problem, solved, prior, { parameters, weight, residual, factor });
@@ -87,11 +108,34 @@ interface Solved {
   readonly used: number;
 }
 
+/**
+ * What each meter's own noise adds to the products of its column with itself and with the target: it is in both, and would pass
+ * for an error of the meter, the more so the less the meter counts.
+ */
+function ownNoise(
+  { registers, clocksAreCauses }: BalanceProblem,
+  factor: Factor,
+  parameters: NoiseParameters,
+): Float64Array {
+  const weight = momentWeight(factor);
+  // What is more than rounding can be is somebody else's.
+  const rounding = Math.min(1, Math.exp(parameters[0]));
+  const clock = clocksAreCauses ? 0 : Math.exp(parameters[2]);
+  return Float64Array.from(registers, ({ roundingKwh2, known, power }) => {
+    let sum = 0;
+    for (let k = 0; k < weight.length; k++) {
+      sum += weight[k]! * (rounding * roundingKwh2 + known[k]! + clock * power[k]!);
+    }
+    return sum;
+  });
+}
+
 function normalEquations(
   columns: Columns,
   target: Float64Array,
   prior: Float64Array,
   factor: Factor,
+  own: Float64Array,
 ): Solved | undefined {
   const order = columns.length;
   const all = gram([...columns, target].map((column) => whiten(factor, column)));
@@ -101,6 +145,11 @@ function normalEquations(
     normal.values.set(all.values.subarray(i * all.order, i * all.order + order), i * order);
     shift[i] = all.values[i * all.order + order]!;
   }
+  own.forEach((noise, i) => {
+    const taken = Math.min(noise, MOSTLY_NOISE * normal.values[i * order + i]!);
+    normal.values[i * order + i]! -= taken;
+    shift[i]! -= taken;
+  });
   const lower = cholesky(withPrior(normal, prior));
   if (!lower) return undefined;
   let used = 0;
@@ -225,11 +274,6 @@ function believed(residual: Float64Array): Float64Array {
     weight = residual.map((value) => (value > lowest && value < highest ? 1 : 0));
   }
   return weight;
-}
-
-/** Share of the rows that are not believed. */
-function missingRows(weight: Float64Array): number {
-  return weight.reduce((count, value) => count + Number(value === 0), 0) / weight.length;
 }
 
 interface Bulk {

@@ -32,7 +32,12 @@ const FREE_SD = 1;
 const BAD_SD = 0.06;
 const BAD_SHARE = 0.06;
 const GOOD_SD = 0.004;
+/** Probability that a meter is not of this district: without voltages; with a voltage of its own; with the district's. */
 const STRANGER_SHARE = 0.0005;
+const FOREIGN_SHARE = 0.01;
+const LOCAL_SHARE = 1e-7;
+/** A voltage is the more foreign the less the loads explain it: this much more is left than at a typical meter. */
+const FOREIGN_FROM = 1.3;
 /** Of a meter that the first solution or its voltages call a stranger. */
 const SUSPECTED_SHARE = 0.5;
 const MAX_ROUNDS = 3;
@@ -313,6 +318,16 @@ function enoughVoltages(ratios: readonly (Float64Array | undefined)[]): boolean 
   return count > 0 && count >= ratios.length * 0.8;
 }
 
+function strangerShares(network: Network | undefined, count: number, suspected: ReadonlySet<number>): Float64Array {
+  const typical = network ? medianOf(network.residualSd.filter((sd) => !Number.isNaN(sd))) : Number.NaN;
+  return Float64Array.from({ length: count }, (_, place) => {
+    if (suspected.has(place)) return SUSPECTED_SHARE;
+    const sd = network?.residualSd[place] ?? Number.NaN;
+    if (Number.isNaN(sd)) return STRANGER_SHARE;
+    return sd > FOREIGN_FROM * typical ? FOREIGN_SHARE : LOCAL_SHARE;
+  });
+}
+
 /** Meters whose voltage has little to do with the district's loads. */
 function foreignVoltages(network: Network | undefined): number[] {
   if (!network) return [];
@@ -345,11 +360,20 @@ function solveOnce(
     power: powerAtMoments(loads),
   };
   const meterSd = Float64Array.from(loads, (_, place) => (strangers.has(place) ? FREE_SD : METER_SD));
-  const problem: BalanceProblem = { carried, masterKwh, causes, meterSd, shape };
+  const registers = used.map((i, place) => ({
+    roundingKwh2: energies[i]!.stepKwh ** 2 / 12,
+    known: energies[i]!.variance,
+    power: powerAtMoments([loads[place]!]),
+  }));
+  const problem: BalanceProblem = { carried, masterKwh, causes, meterSd, shape, registers, clocksAreCauses: false };
   const plain = solveBalance(problem);
   if (!plain) return undefined;
   const clocks = withClocks(problem, plain, loads, window.periodMs);
-  let current = clocks ?? { problem, fit: plain, offsetS: undefined };
+  let current: { problem: BalanceProblem; fit: BalanceFit; offsetS: Float64Array | undefined } = clocks ?? {
+    problem,
+    fit: plain,
+    offsetS: undefined,
+  };
   const belief = (fit: BalanceFit) => {
     const extra = (place: number, isBelow: boolean) => {
       if (network) return (network.own[place]! * SWITCHED_SD_KWH * quarters) ** 2 + network.lossSd[place]! ** 2;
@@ -359,7 +383,7 @@ function solveOnce(
       goodSd: GOOD_SD,
       badSd: BAD_SD,
       badShare: BAD_SHARE,
-      strangerShare: Float64Array.from(loads, (_, place) => (strangers.has(place) ? SUSPECTED_SHARE : STRANGER_SHARE)),
+      strangerShare: strangerShares(network, loads.length, strangers),
       modelVariance: extra,
       measured: used.map((i) => measuredOf(window, i)),
     });
@@ -466,35 +490,22 @@ function causesOf(
   ];
 }
 
-/** What is added to each user's register by a clock that is late or early, as causes; undefined = clocks are right as far as can be seen. */
+/** With what each user's clock adds to its register, late or early, as two causes; undefined = clocks are right as far as can be seen. */
 function withClocks(problem: BalanceProblem, plain: BalanceFit, loads: Columns, periodMs: number) {
   if (Math.exp(plain.parameters[2]) < CLOCKS_SEEN_FROM ** 2) return undefined;
   const sd = (CLOCK_SD_S * 1000) / periodMs;
-  const late = loads.map((load) => load.map((kwh, t) => kwh - (load[t + 1] ?? kwh)));
-  const early = loads.map((load) => load.map((kwh, t) => kwh - (load[t - 1] ?? kwh)));
-  const count = problem.causes.length;
-  const both = solveBalance(
-    {
-      ...problem,
-      causes: [...problem.causes, ...[...late, ...early].map((column) => ({ column: column.map((kwh) => -kwh), sd }))],
-    },
-    plain,
-  );
-  if (!both || both.evidence < plain.evidence) return undefined;
-  void count;
-  const offsets = loads.map((_, i) => both.coefficients[count + i]! - both.coefficients[count + loads.length + i]!);
-  return {
-    problem: clockProblem(problem, late, early, sd),
-    fit: both,
-    offsetS: Float64Array.from(offsets, (share) => (share * periodMs) / 1000),
-  };
-}
-
-function clockProblem(problem: BalanceProblem, late: Columns, early: Columns, sd: number): BalanceProblem {
-  return {
-    ...problem,
-    causes: [...problem.causes, ...[...late, ...early].map((column) => ({ column: column.map((kwh) => -kwh), sd }))],
-  };
+  const late = loads.map((load) => load.map((kwh, t) => (load[t + 1] ?? kwh) - kwh));
+  const early = loads.map((load) => load.map((kwh, t) => (load[t - 1] ?? kwh) - kwh));
+  const first = problem.causes.length;
+  const causes = [...problem.causes, ...[...late, ...early].map((column) => ({ column, sd }))];
+  const timed = { ...problem, causes, clocksAreCauses: true };
+  const fit = solveBalance(timed, plain);
+  if (!fit || fit.evidence < plain.evidence) return undefined;
+  const offsetS = Float64Array.from(loads, (_, i) => {
+    const rows = fit.coefficients[first + i]! - fit.coefficients[first + loads.length + i]!;
+    return (-rows * periodMs) / 1000;
+  });
+  return { problem: timed, fit, offsetS };
 }
 
 /** Sum over meters of the squared energy about each moment. */

@@ -43,6 +43,23 @@ export function whiten({ pivot, below }: Factor, column: Float64Array): Float64A
   return white;
 }
 
+/** By moment: what an error of one kWh there adds to the squared length of what is whitened, eᵀΣ⁻¹e. */
+export function momentWeight({ pivot, below }: Factor): Float64Array {
+  const rows = pivot.length;
+  const weight = new Float64Array(rows + 1);
+  let next = 0;
+  for (let t = rows - 1; t >= 0; t--) {
+    const link = below[t]! / pivot[t]!;
+    const beside = -link * next;
+    const own = 1 / pivot[t]! ** 2 + link * link * next;
+    // Moment t + 1 lies between this row and the next.
+    weight[t + 1] = own + next - 2 * beside;
+    next = own;
+  }
+  weight[0] = next;
+  return weight;
+}
+
 /** What is known of the noise before it is seen. */
 export interface NoiseShape {
   /** Variance at each moment by rounding alone, kWh². */

@@ -35,8 +35,10 @@ export function networkOf(loads: Columns, ratios: readonly (Float64Array | undef
     if (!fit) return undefined;
     const { z, variance } = reciprocal(fit, seen, loads.length);
     share = times(currents, z);
-    if (pass + 1 < PASSES) seen.forEach((i, k) => fillWithFit(ratios[i]!, filled[k]!, share[i]!, fit!.gain[k]!));
-    if (pass + 1 < PASSES) continue;
+    if (pass + 1 < PASSES) {
+      for (const [k, i] of seen.entries()) fillWithFit(ratios[i]!, filled[k]!, share[i]!, fit.gain[k]!);
+      continue;
+    }
     const count = loads.length;
     return { share, own: ownOf(z, count), residualSd: spread(fit, seen, count), lossSd: unsure(variance, loads) };
   }
