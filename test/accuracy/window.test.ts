@@ -47,7 +47,7 @@ describe('the grid of moments', () => {
     [
       'master by the quarter hour, most users by the hour',
       quarter,
-      [every(HOUR, 25), every(HOUR, 25), quarter],
+      [every(HOUR, 25), every(HOUR, 25), every(HOUR, 25), quarter],
       { fromMs: T0, periodMs: HOUR, moments: 25 },
     ],
     ['one minute', every(MIN, 1441), [every(MIN, 1441)], { fromMs: T0, periodMs: 5 * MIN, moments: 289 }],
@@ -232,9 +232,10 @@ describe('the window of a district', () => {
       'before and after the master',
       [
         [-1, user, kwh(5)],
+        [0, user, kwh(6)],
         [4, user, kwh(10)],
       ],
-      [NONE, NONE, NONE, NONE],
+      [6, NONE, NONE, NONE],
       { outside: 2 },
     ],
   ])('of readings %s', (_, lines, importKwh, leftOut) => {
