@@ -1,6 +1,7 @@
 /** The shape of config/rules.yaml. */
 import { z } from 'zod';
 import { duration, names, sentence, word } from '../config-part.ts';
+import { ESTIMATE_FINDINGS } from '../fleet/estimate.ts';
 import { SEVERITIES } from '../fleet/finding.ts';
 import { QUANTITIES } from '../fleet/quantity.ts';
 import { TASK_KINDS } from '../fleet/task.ts';
@@ -71,6 +72,8 @@ const rule = z.discriminatedUnion('detector', [
     reason,
   }),
   z.strictObject({ ...common, detector: z.literal('reading-path') }),
+  z.strictObject({ ...common, detector: z.literal('estimate'), finds: z.enum(ESTIMATE_FINDINGS) }),
+  z.strictObject({ ...common, detector: z.literal('on-site') }),
 ]);
 
 export const ruleFileSchema = z.strictObject({

@@ -1,5 +1,6 @@
 /** The rules as the evaluator uses them: parsed once, frozen. */
 import { checked, wrongConfig } from '../config-part.ts';
+import type { EstimateFinding } from '../fleet/estimate.ts';
 import type { Severity } from '../fleet/finding.ts';
 import type { Kinds } from '../fleet/kind.ts';
 import type { TaskKind } from '../fleet/task.ts';
@@ -42,6 +43,7 @@ export function parseRules(raw: unknown, kinds?: Kinds): RuleSet {
   const rules = new Map(Object.entries(file.rules).map(([id, entry]) => [id, Object.freeze(ruleOf(id, entry))]));
   if (kinds) for (const rule of rules.values()) checkKinds(rule, kinds);
   checkSilences([...rules.values()]);
+  checkEstimates([...rules.values()]);
   return Object.freeze({
     register: Object.freeze({
       step: file.register.step,
@@ -72,6 +74,20 @@ export function ruleFor<D extends DetectorName>(
     }
   }
   return undefined;
+}
+
+/** What becomes of each finding of an estimate; what no rule names is not recorded. */
+export function estimateRules({ rules }: RuleSet): ReadonlyMap<EstimateFinding, Rule> {
+  return new Map(
+    [...rules.values()].flatMap((rule) =>
+      rule.settings.detector === 'estimate' ? [[rule.settings.finds, rule] as const] : [],
+    ),
+  );
+}
+
+/** What becomes of an error confirmed on site. */
+export function onSiteRule({ rules }: RuleSet): Rule | undefined {
+  return [...rules.values()].find(({ settings }) => settings.detector === 'on-site');
 }
 
 function ruleOf(id: string, entry: RuleEntry): Rule {
@@ -114,5 +130,16 @@ function checkSilences(rules: readonly Rule[]): void {
       const other = `rules.${id}.missed_periods`;
       throw wrongConfig(['rules', outage.id, 'missed_periods'], { problem: 'not_below', other, limit });
     }
+  }
+}
+
+function checkEstimates(rules: readonly Rule[]): void {
+  const first = new Map<string, string>();
+  for (const { id, settings } of rules) {
+    if (settings.detector !== 'estimate' && settings.detector !== 'on-site') continue;
+    const what = settings.detector === 'estimate' ? settings.finds : 'on-site';
+    const rule = first.get(what);
+    if (rule) throw wrongConfig(['rules', id, 'detector'], { problem: 'second_estimate_rule', rule });
+    first.set(what, id);
   }
 }

@@ -21,7 +21,7 @@ import { Conditions, type Page, type PageRequest, page, pageLimit } from './post
 import { clearedEntries, raiseTasks } from './postgres-raise.ts';
 import { appendHistory, taskTransaction } from './postgres-task-history.ts';
 import type { ReadingStore } from './readings.ts';
-import { type Evidence, readingsAround } from './task-evidence.ts';
+import { type EstimateEvidence, type Evidence, readingsAround } from './task-evidence.ts';
 
 export interface PostgresFindingsOptions {
   readonly pool: pg.Pool;
@@ -45,6 +45,14 @@ export interface FindingFilter extends PageRequest {
   readonly visibleRegion?: string | undefined;
 }
 
+/** Findings as they go into a transaction. */
+export interface PlacedFindings {
+  readonly openings: readonly PlacedOpening[];
+  readonly clearings: ReturnType<typeof fold>['clearings'];
+  /** By identity. */
+  readonly evidence: ReadonlyMap<string, Evidence>;
+}
+
 export interface OpenFinding {
   readonly rule: string;
   readonly subject: Subject;
@@ -66,23 +74,38 @@ export class PostgresFindings {
   /** Records transitions in their order, each once however often it is given; `at` is when the service saw them. */
   async record(findings: readonly Finding[], at: Date): Promise<void> {
     for (let start = 0; start < findings.length; start += FINDINGS_PER_TRANSACTION) {
-      await this.#record(fold(findings.slice(start, start + FINDINGS_PER_TRANSACTION)), at);
+      const placed = await this.prepare(findings.slice(start, start + FINDINGS_PER_TRANSACTION));
+      await taskTransaction(this.#options.pool, (client) => this.write(client, placed, at));
     }
   }
 
-  async #record({ openings, clearings }: ReturnType<typeof fold>, at: Date): Promise<void> {
-    const { pool } = this.#options;
-    const placed = openings.map((opening) => this.#place(opening));
-    // Fetched before the transaction: no other writer waits for it. A finding new by then is new in the transaction or not at all.
-    const evidence = await this.#gather(await this.#unknown(placed));
-    await taskTransaction(pool, async (client) => {
-      const cleared = await clear(client, clearings, at);
-      const inserted = await insert(client, placed, at);
-      const raising = inserted.filter(({ rule }) => (this.#options.policyOf(rule)?.task ?? null) !== null);
-      const entries = await clearedEntries(client, cleared);
-      entries.push(...(await raiseTasks(client, raising, evidence, this.#options, at)));
-      await appendHistory(client, entries, at);
-    });
+  /**
+   * Everything that needs no transaction: no other writer waits for it. A finding new by then is new in the transaction or not at
+   * all. `estimateOf` adds what an estimate found.
+   */
+  async prepare(
+    findings: readonly Finding[],
+    estimateOf: (opening: PlacedOpening) => EstimateEvidence | undefined = () => undefined,
+  ): Promise<PlacedFindings> {
+    const placed = this.place(findings);
+    const evidence = await this.#gather(await this.#unknown(placed.openings), estimateOf);
+    return { ...placed, evidence };
+  }
+
+  /** The same without evidence, at once: for a transaction that is under way. */
+  place(findings: readonly Finding[]): PlacedFindings {
+    const { openings, clearings } = fold(findings);
+    return { openings: openings.map((opening) => this.#place(opening)), clearings, evidence: new Map() };
+  }
+
+  /** Records them with their tasks. Only inside `taskTransaction`. */
+  async write(client: pg.PoolClient, { openings, clearings, evidence }: PlacedFindings, at: Date): Promise<void> {
+    const cleared = await clear(client, clearings, at);
+    const inserted = await insert(client, openings, at);
+    const raising = inserted.filter(({ rule }) => (this.#options.policyOf(rule)?.task ?? null) !== null);
+    const entries = await clearedEntries(client, cleared);
+    entries.push(...(await raiseTasks(client, raising, evidence, this.#options, at)));
+    await appendHistory(client, entries, at);
   }
 
   #place(opening: Omit<PlacedOpening, 'subjectId' | 'key' | 'witness' | 'district' | 'region'>): PlacedOpening {
@@ -115,14 +138,19 @@ export class PostgresFindings {
     return rows.map(({ n }) => raising[n]!);
   }
 
-  async #gather(openings: readonly PlacedOpening[]): Promise<Map<string, Evidence>> {
+  async #gather(
+    openings: readonly PlacedOpening[],
+    estimateOf: (opening: PlacedOpening) => EstimateEvidence | undefined,
+  ): Promise<Map<string, Evidence>> {
     const gathered = new Map<string, Evidence>();
     const waiting = openings.values();
     const gatherer = async () => {
       for (const opening of waiting) {
         const { rule, fromMs, severity, reason, witness } = opening;
         const readings = witness ? await readingsAround(this.#options.range, witness.key, fromMs) : [];
-        gathered.set(identity(opening), { rule, fromMs, severity, reason, instrument: witness?.id ?? null, readings });
+        const seen = { rule, fromMs, severity, reason, instrument: witness?.id ?? null, readings };
+        const estimate = estimateOf(opening);
+        gathered.set(identity(opening), estimate ? { ...seen, estimate } : seen);
       }
     };
     await Promise.all(Array.from({ length: EVIDENCE_CONCURRENCY }, gatherer));

@@ -32,7 +32,17 @@ export async function takeTaskTurn(client: pg.PoolClient): Promise<void> {
 }
 
 /** Entries that are no transition: the state stays. */
-export type TaskNote = 'raised' | 'joined' | 'cleared' | 'reminded' | 'escalated' | 'retired' | 'returned';
+export type TaskNote =
+  | 'raised'
+  | 'joined'
+  | 'cleared'
+  | 'reminded'
+  | 'escalated'
+  | 'retired'
+  | 'returned'
+  | 'replace-raised'
+  | 'improved'
+  | 'not-improved';
 
 /** What fills the placeholders of an entry's sentence. */
 export type HistoryParams = Readonly<Record<string, string | number>>;

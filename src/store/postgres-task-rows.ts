@@ -49,7 +49,7 @@ export function taskOf(row: TaskRow): Task {
   };
 }
 
-/** A task and what the workflow needs to know of it. */
+/** A task and what the workflow needs to know of it, but for the MPE of its meter, which the ledger does not hold. */
 export type PlacedTask = Task & TaskPosition;
 
 interface PlacedRow extends TaskRow {
@@ -77,7 +77,7 @@ export async function placedTask(client: pg.Pool | pg.PoolClient, id: string): P
   const [row] = rows;
   if (!row) return undefined;
   const last = row.last_action === null ? null : { action: row.last_action, actor: row.last_actor! };
-  return { ...taskOf(row), last, laterFindings: row.later_findings };
+  return { ...taskOf(row), mpePct: null, last, laterFindings: row.later_findings };
 }
 
 /** Writes what `transition` decided. Only inside `taskTransaction`. */
@@ -99,6 +99,7 @@ export async function applyTransition(
   const params = {
     ...(decided.assignee !== task.assignee && decided.assignee !== null && { assignee: decided.assignee }),
     ...(decided.verdict !== null && { verdict: decided.verdict }),
+    ...decided.told,
   };
   await appendHistory(
     client,

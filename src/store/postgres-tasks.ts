@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { MeterwardenError } from '../errors.ts';
 import type { Severity } from '../fleet/finding.ts';
 import { regionCovers } from '../fleet/region.ts';
-import type { Task, TaskKind, TaskState } from '../fleet/task.ts';
+import type { Task, TaskKind, TaskState, Verdict } from '../fleet/task.ts';
 import type { TaskPolicies } from '../tasks/policy.ts';
 import { type Action, type ActionInput, type Actor, transition } from '../tasks/workflow.ts';
 import {
@@ -14,6 +14,7 @@ import {
   findingOf,
 } from './postgres-finding-rows.ts';
 import { Conditions, isId, type Page, type PageRequest, page, pageLimit } from './postgres-paging.ts';
+import type { PostgresSiteResults } from './postgres-site-results.ts';
 import { type HistoryEntry, type HistoryRow, historyEntry, taskTransaction } from './postgres-task-history.ts';
 import {
   applyTransition,
@@ -61,10 +62,13 @@ const HISTORY_COLUMNS = 'h.at, h.actor, h.action, h.from_state, h.to_state, h.no
 export class PostgresTasks {
   readonly #pool: pg.Pool;
   readonly #policies: TaskPolicies;
+  readonly #site: PostgresSiteResults | undefined;
 
-  constructor(pool: pg.Pool, policies: TaskPolicies) {
+  /** `site`: what is measured and replaced there; without it nothing is measured. */
+  constructor(pool: pg.Pool, policies: TaskPolicies, site?: PostgresSiteResults) {
     this.#pool = pool;
     this.#policies = policies;
+    this.#site = site;
   }
 
   async list(filter: TaskFilter = {}): Promise<Page<Task>> {
@@ -87,7 +91,7 @@ export class PostgresTasks {
 
   /** Throws not_found, also for a task outside `visibleRegion`. */
   async get(id: string, visibleRegion = ''): Promise<TaskDetail> {
-    const task = isId(id) ? await placedTask(this.#pool, id) : undefined;
+    const task = isId(id) ? await this.#placed(this.#pool, id) : undefined;
     if (!task || !regionCovers(visibleRegion, task.region)) throw notFound(id);
     const [evidence, findings, history] = await Promise.all([
       this.#pool.query<{ evidence: Evidence[] }>('SELECT evidence FROM tasks WHERE id = $1', [id]),
@@ -115,13 +119,33 @@ export class PostgresTasks {
   async act(id: string, action: Action, actor: Actor, input: ActionInput, at: Date): Promise<PlacedTask> {
     if (!isId(id)) throw notFound(id);
     return taskTransaction(this.#pool, async (client) => {
-      const task = await placedTask(client, id);
+      const task = await this.#placed(client, id);
       if (!task || !regionCovers(actor.region, task.region)) throw notFound(id);
       const decided = transition(task, action, actor, input);
       if (action === 'assign' || action === 'reassign') await requireInspector(client, decided.assignee!, task.region);
       await applyTransition(client, task, action, actor, decided, this.#policies, at);
-      return (await placedTask(client, id))!;
+      await this.#followUp(client, task, action, actor, input, decided.verdict, at);
+      return (await this.#placed(client, id))!;
     });
+  }
+
+  async #placed(client: pg.Pool | pg.PoolClient, id: string): Promise<PlacedTask | undefined> {
+    const task = await placedTask(client, id);
+    return task && { ...task, mpePct: this.#site?.mpeOf(task.instrument) ?? null };
+  }
+
+  async #followUp(
+    client: pg.PoolClient,
+    task: PlacedTask,
+    action: Action,
+    actor: Actor,
+    { measurement, replacement }: ActionInput,
+    verdict: Verdict | null,
+    at: Date,
+  ): Promise<void> {
+    if (action === 'measure' && measurement && (verdict === 'confirmed' || verdict === 'refuted'))
+      await this.#site?.measured(client, task, measurement, verdict, actor, at);
+    if (action === 'replace' && replacement) await this.#site?.replaced(client, task, replacement, actor, at);
   }
 
   /** What happened after a history id in the regions one may see, oldest first. */

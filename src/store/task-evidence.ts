@@ -1,4 +1,5 @@
 /** The readings a finding was made of, kept with the task it raises: later corrections and retention cannot change them. */
+import type { Balance, ErrorChange, Method, Verdict } from '../accuracy/district.ts';
 import type { Reason, Severity } from '../fleet/finding.ts';
 import type { ReadingStore, StoredReading } from './readings.ts';
 
@@ -11,6 +12,38 @@ export interface Evidence {
   /** Whose readings follow: the instrument, or the master of the district; null when it has none. */
   readonly instrument: string | null;
   readonly readings: readonly StoredReading[];
+  /** Of a finding that an estimate made. */
+  readonly estimate?: EstimateEvidence;
+}
+
+/** Why an estimate came to its finding, as it was then. Times in epoch ms. */
+export interface EstimateEvidence {
+  readonly run: string;
+  readonly fromMs: number;
+  readonly toMs: number;
+  /** Rows of the district, and of them those of this meter that were used and refused. */
+  readonly rows: number;
+  readonly rowsUsed: number | null;
+  readonly rowsRefused: number | null;
+  readonly method: Method;
+  /** With and without the errors found; null = it could not be balanced. */
+  readonly balance: Balance | null;
+  /** The band the error has to stay in; null when it is about the district. */
+  readonly mpePct: number | null;
+  readonly change: ErrorChange | null;
+  /** Of this meter, oldest first, this run last. */
+  readonly history: readonly EstimatePoint[];
+}
+
+export interface EstimatePoint {
+  readonly run: string;
+  readonly toMs: number;
+  /** null = nothing could be said. */
+  readonly errorPct: number | null;
+  readonly lowPct: number | null;
+  readonly highPct: number | null;
+  readonly pInaccurate: number | null;
+  readonly verdict: Verdict;
 }
 
 /** A day at the usual 15 minutes. */

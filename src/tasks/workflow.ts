@@ -6,16 +6,31 @@
  * finding is confirmed, or nobody let them in) or refutes the finding. A supervisor closes what was reported, or reopens it;
  * what needs no visit is closed at once, with a verdict. Closed is the end: nothing leaves it, and every closed task has a verdict.
  *
+ * A meter that was said to be inaccurate is measured on site: the measured error decides whether that was so, and a confirmed one
+ * raises a task to replace the meter, which is done when another one is in service in its place.
+ *
  * A finding that joins a task after its outcome was reported contradicts that outcome: as long as it is open the task can be
  * reopened but not closed.
  */
 import { MeterwardenError } from '../errors.ts';
 import { regionCovers } from '../fleet/region.ts';
-import { type TaskState, VERDICTS, type Verdict } from '../fleet/task.ts';
+import { type TaskKind, type TaskState, VERDICTS, type Verdict } from '../fleet/task.ts';
 import type { Problem } from '../texts/errors.ts';
 import type { Params } from '../texts/text.ts';
+import { judgeMeasurement, type Measurement } from './measurement.ts';
 
-export const ACTIONS = ['assign', 'reassign', 'accept', 'decline', 'complete', 'refute', 'reopen', 'close'] as const;
+export const ACTIONS = [
+  'assign',
+  'reassign',
+  'accept',
+  'decline',
+  'measure',
+  'complete',
+  'refute',
+  'replace',
+  'reopen',
+  'close',
+] as const;
 export type Action = (typeof ACTIONS)[number];
 
 export type ActorRole = 'system' | 'admin' | 'supervisor' | 'inspector';
@@ -33,6 +48,16 @@ export interface ActionInput {
   readonly assignee?: string | undefined;
   readonly verdict?: Verdict | undefined;
   readonly note?: string | undefined;
+  readonly measurement?: Measurement | undefined;
+  readonly replacement?: Replacement | undefined;
+}
+
+/** Another meter in the place of the one a task is about. */
+export interface Replacement {
+  /** Ledger id; the same as before when the new meter has taken it over. */
+  readonly instrument: string;
+  /** Epoch ms; undefined = when it is entered. */
+  readonly replacedAtMs?: number | undefined;
 }
 
 export const NOTE_MAX_CHARS = 2_000;
@@ -40,6 +65,9 @@ export const NOTE_MAX_CHARS = 2_000;
 /** What a transition needs to know of its task. */
 export interface TaskPosition {
   readonly id: string;
+  readonly kind: TaskKind;
+  /** The MPE of its meter; null = it is about nothing that is measured on site. */
+  readonly mpePct: number | null;
   readonly region: string;
   readonly state: TaskState;
   readonly assignee: string | null;
@@ -56,13 +84,15 @@ export interface Transition {
   readonly verdict: Verdict | null;
   readonly note: string;
   readonly starts: Starts;
+  /** What else stands in the history. */
+  readonly told: Params;
 }
 
 /** What begins anew: the search for an inspector, and the period within which the task must be accepted. */
 type Starts = readonly ('dispatch' | 'acceptance')[];
 
 type Who = 'system' | 'supervisor' | 'inspector' | 'assignee';
-type Need = 'assignee' | 'verdict' | 'note';
+type Need = 'assignee' | 'verdict' | 'note' | 'measurement' | 'replacement';
 
 interface Edge {
   readonly from: TaskState;
@@ -71,8 +101,14 @@ interface Edge {
   readonly who: readonly Who[];
   readonly needs: readonly Need[];
   readonly verdicts?: readonly Verdict[];
+  /** What it comes to: of a measurement, the edge that is taken. */
+  readonly found?: Verdict;
+  /** Of other tasks it is not offered. */
+  readonly kinds?: readonly TaskKind[];
   readonly starts?: Starts;
 }
+
+const MEASURED: readonly TaskKind[] = ['verify-on-site', 'spot-check'];
 
 const EDGES: readonly Edge[] = [
   { from: 'raised', action: 'assign', to: 'assigned', who: ['system', 'supervisor'], needs: ['assignee'] },
@@ -120,7 +156,34 @@ const EDGES: readonly Edge[] = [
     needs: ['verdict'],
     verdicts: ['confirmed', 'no-access'],
   },
-  { from: 'accepted', action: 'refute', to: 'refuted', who: ['assignee'], needs: ['note'] },
+  { from: 'accepted', action: 'refute', to: 'refuted', who: ['assignee'], needs: ['note'], found: 'refuted' },
+  {
+    from: 'accepted',
+    action: 'measure',
+    to: 'done',
+    who: ['assignee'],
+    needs: ['measurement'],
+    found: 'confirmed',
+    kinds: MEASURED,
+  },
+  {
+    from: 'accepted',
+    action: 'measure',
+    to: 'refuted',
+    who: ['assignee'],
+    needs: ['measurement'],
+    found: 'refuted',
+    kinds: MEASURED,
+  },
+  {
+    from: 'accepted',
+    action: 'replace',
+    to: 'done',
+    who: ['assignee'],
+    needs: ['replacement'],
+    found: 'confirmed',
+    kinds: ['replace'],
+  },
   { from: 'done', action: 'reopen', to: 'assigned', who: ['supervisor'], needs: ['note'], starts: ['acceptance'] },
   { from: 'done', action: 'close', to: 'closed', who: ['supervisor'], needs: [] },
   { from: 'refuted', action: 'reopen', to: 'assigned', who: ['supervisor'], needs: ['note'], starts: ['acceptance'] },
@@ -130,9 +193,8 @@ const EDGES: readonly Edge[] = [
 /** What `actor` may do with a task now: the buttons of a screen. */
 export function allowedActions(task: TaskPosition, actor: Actor): Action[] {
   if (!regionCovers(actor.region, task.region)) return [];
-  return EDGES.filter(
-    (edge) => edge.from === task.state && permits(edge, task, actor) && !contradicted(edge, task),
-  ).map(({ action }) => action);
+  const edges = EDGES.filter((edge) => offered(edge, task) && permits(edge, task, actor) && !contradicted(edge, task));
+  return [...new Set(edges.map(({ action }) => action))];
 }
 
 /**
@@ -140,23 +202,49 @@ export function allowedActions(task: TaskPosition, actor: Actor): Action[] {
  * the state does not offer it, `forbidden` when it is not this actor's to do, `invalid_request` when something it needs is missing.
  */
 export function transition(task: TaskPosition, action: Action, actor: Actor, input: ActionInput): Transition {
-  const edge = EDGES.find((candidate) => candidate.from === task.state && candidate.action === action);
-  if (!edge) {
+  const edges = EDGES.filter((candidate) => offered(candidate, task) && candidate.action === action);
+  const [first] = edges;
+  if (!first) {
     const repeated = task.last?.action === action && task.last.actor === actor.username;
     throw refusal(repeated ? 'conflict' : 'transition_not_allowed', task, action);
   }
-  if (!regionCovers(actor.region, task.region) || !permits(edge, task, actor)) throw refusal('forbidden', task, action);
+  if (!regionCovers(actor.region, task.region) || !permits(first, task, actor))
+    throw refusal('forbidden', task, action);
+  const measured = action === 'measure' ? siteVerdict(task, input) : undefined;
+  const edge = edges.find(({ found }) => found === measured) ?? first;
   if (contradicted(edge, task)) throw refusal('transition_not_allowed', task, action, 'findings');
   const note = (input.note ?? '').trim();
   if (note.length > NOTE_MAX_CHARS) throw invalid('note', 'too_long', { limit: NOTE_MAX_CHARS });
   if (edge.needs.includes('note') && note === '') throw invalid('note', 'required');
+  if (edge.needs.includes('replacement') && !input.replacement) throw invalid('replacement', 'required');
   return {
     to: edge.to,
     assignee: assigneeAfter(edge, task, actor, input),
     verdict: verdictAfter(edge, task, input),
     note,
     starts: edge.starts ?? [],
+    told: toldOf(action, task, input),
   };
+}
+
+/** The table offers it in this state, of such a task. */
+function offered({ from, action, kinds }: Edge, { state, kind, mpePct }: TaskPosition): boolean {
+  return from === state && (kinds?.includes(kind) ?? true) && (action !== 'measure' || mpePct !== null);
+}
+
+function siteVerdict({ mpePct }: TaskPosition, { measurement }: ActionInput): Verdict {
+  if (!measurement) throw invalid('measurement', 'required');
+  const verdict = judgeMeasurement(measurement, mpePct!);
+  if (verdict === undefined) throw invalid('measurement', 'not_decisive', { mpe_pct: mpePct! });
+  return verdict;
+}
+
+function toldOf(action: Action, { mpePct }: TaskPosition, { measurement, replacement }: ActionInput): Params {
+  if (action === 'measure' && measurement) {
+    const { errorPct, expandedUncertaintyPct, standard } = measurement;
+    return { error_pct: errorPct, uncertainty_pct: expandedUncertaintyPct, mpe_pct: mpePct!, standard };
+  }
+  return action === 'replace' && replacement ? { instrument: replacement.instrument } : {};
 }
 
 function permits(edge: Edge, task: TaskPosition, actor: Actor): boolean {
@@ -182,7 +270,7 @@ function assigneeAfter(edge: Edge, task: TaskPosition, actor: Actor, input: Acti
 }
 
 function verdictAfter(edge: Edge, task: TaskPosition, input: ActionInput): Verdict | null {
-  if (edge.action === 'refute') return 'refuted';
+  if (edge.found !== undefined) return edge.found;
   if (edge.action === 'reopen') return null;
   if (!edge.verdicts) return task.verdict;
   if (!input.verdict || !edge.verdicts.includes(input.verdict)) {
@@ -207,14 +295,19 @@ function invalid(path: Need, problem: Problem, params: Params = {}): Meterwarden
 
 /** The table as ARCHITECTURE.md shows it. */
 export function workflowTable(): string {
-  const rows = EDGES.map(({ from, action, to, who, needs, verdicts, starts }) => [
-    from,
-    action,
-    to,
-    who.join(', '),
-    needs.map((need) => (need === 'verdict' ? `verdict (${verdicts!.join(', ')})` : need)).join(', '),
-    (starts ?? []).join(', '),
+  const shown = (need: Need, { verdicts, found }: Edge): string => {
+    if (need === 'verdict') return `verdict (${verdicts!.join(', ')})`;
+    return need === 'measurement' ? `measurement (${found})` : need;
+  };
+  const rows = EDGES.map((edge) => [
+    edge.from,
+    edge.action,
+    edge.to,
+    edge.who.join(', '),
+    edge.needs.map((need) => shown(need, edge)).join(', '),
+    (edge.kinds ?? ['all']).join(', '),
+    (edge.starts ?? []).join(', '),
   ]);
-  const header = ['state', 'action', 'becomes', 'who', 'needs', 'starts anew'];
+  const header = ['state', 'action', 'becomes', 'who', 'needs', 'of tasks', 'starts anew'];
   return [header, header.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 }

@@ -57,6 +57,10 @@ export const CONFIG_PROBLEMS = {
     'zh-CN': '每种器具的失联只由一条规则判断,已有“{rule}”',
     en: 'the silence of a kind is judged by one rule, and “{rule}” does already',
   },
+  second_estimate_rule: {
+    'zh-CN': '同一结论只能有一条规则,已有“{rule}”',
+    en: 'one rule says what becomes of it, and “{rule}” does already',
+  },
   // tasks.yaml
   not_shorter: { 'zh-CN': '应短于 {other}', en: 'must be shorter than {other}' },
   not_longer: { 'zh-CN': '不得长于 {other}', en: 'must not be longer than {other}' },

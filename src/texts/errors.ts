@@ -212,6 +212,16 @@ export const PROBLEMS = {
     en: 'a finding that came after the outcome is still open: the task can be reopened, not closed',
   },
   done_already: { 'zh-CN': '已经做过了', en: 'it is done already' },
+  not_decisive: {
+    'zh-CN': '不确定度过大,测得误差离最大允许误差 ±{mpe_pct} % 太近,无法判定,请用更准的标准器重测',
+    en: 'with this uncertainty an error so near the MPE of ±{mpe_pct} % decides nothing: measure it with a better standard',
+  },
+  in_the_future: { 'zh-CN': '不得晚于现在', en: 'must not lie in the future' },
+  not_in_its_place: {
+    'zh-CN': '不是台区 {district} 在用的同类用户表',
+    en: 'is no user meter of that kind in service in district {district}',
+  },
+  still_in_service: { 'zh-CN': '旧表 {instrument} 尚未停用', en: 'the old meter {instrument} is still in service' },
   not_an_inspector: { 'zh-CN': '不是在岗的检查员', en: 'is not an active inspector' },
   other_region: { 'zh-CN': '不负责区域 {region}', en: 'does not work in region {region}' },
   ...CONFIG_PROBLEMS,

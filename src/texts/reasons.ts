@@ -40,6 +40,20 @@ export const REASONS = {
     'zh-CN': '同一时刻收到两个不同的读数:保留 {kept},未采用 {refused}',
     en: 'two different readings for the same moment: kept {kept}; refused {refused}',
   },
+  error_beyond_mpe: {
+    'zh-CN':
+      '运行误差估计为 {error_pct} %(95 % 区间 {low_pct}…{high_pct} %),超出最大允许误差 ±{mpe_pct} % 的概率为 {probability_pct} %,连续 {windows} 个窗口如此;须经现场核查',
+    en: 'running error estimated at {error_pct} % (95 % interval {low_pct} to {high_pct} %), beyond the MPE of ±{mpe_pct} % with a probability of {probability_pct} %, in {windows} windows one after the other; to be checked on site',
+  },
+  error_will_cross_mpe: {
+    'zh-CN': '误差持续变化,现为 {error_pct} %,预计 {at} 超出最大允许误差 ±{mpe_pct} %(95 % 区间 {low_at} 至 {high_at})',
+    en: 'the error keeps moving, is {error_pct} % now and will cross the MPE of ±{mpe_pct} % about {at} (95 % interval {low_at} to {high_at})',
+  },
+  error_confirmed_on_site: {
+    'zh-CN':
+      '现场核查(任务 {task})测得误差 {error_pct} %(U = {uncertainty_pct} %,k = 2,标准器 {standard}),超出最大允许误差 ±{mpe_pct} %',
+    en: 'measured on site (task {task}): error {error_pct} % (U = {uncertainty_pct} %, k = 2, against {standard}), beyond the MPE of ±{mpe_pct} %',
+  },
 } as const satisfies Record<string, Text>;
 
 export type ReasonCode = keyof typeof REASONS;

@@ -37,8 +37,10 @@ export const ACTION_NAMES: Readonly<Record<Action, Text>> = {
   reassign: { 'zh-CN': '改派', en: 'reassign' },
   accept: { 'zh-CN': '接单', en: 'accept' },
   decline: { 'zh-CN': '退回', en: 'decline' },
+  measure: { 'zh-CN': '录入现场检定结果', en: 'enter what was measured' },
   complete: { 'zh-CN': '完成', en: 'complete' },
   refute: { 'zh-CN': '排除', en: 'refute' },
+  replace: { 'zh-CN': '更换完成', en: 'replaced' },
   reopen: { 'zh-CN': '重新打开', en: 'reopen' },
   close: { 'zh-CN': '归档', en: 'close' },
 };
@@ -59,7 +61,24 @@ export const HISTORY_SENTENCES: Readonly<Record<string, Text>> = {
   accept: { 'zh-CN': '{actor}接单', en: 'Accepted by {actor}' },
   decline: { 'zh-CN': '{actor}退回', en: 'Declined by {actor}' },
   complete: { 'zh-CN': '{actor}完成任务,结论:{verdict}', en: 'Completed by {actor}: {verdict}' },
+  measure: {
+    'zh-CN':
+      '{actor}现场测得误差 {error_pct} %(U = {uncertainty_pct} %,k = 2),标准器 {standard},最大允许误差 ±{mpe_pct} %,结论:{verdict}',
+    en: 'Measured on site by {actor}: error {error_pct} % (U = {uncertainty_pct} %, k = 2) against {standard}, MPE ±{mpe_pct} %: {verdict}',
+  },
   refute: { 'zh-CN': '{actor}排除该发现', en: 'Refuted by {actor}' },
+  replace: { 'zh-CN': '{actor}完成更换,现用计量器具 {instrument}', en: 'Replaced by {actor}: {instrument} is in service' },
+  'replace-raised': { 'zh-CN': '现场检定属实,已生成更换任务 {raised}', en: 'Confirmed on site: task {raised} to replace it' },
+  improved: {
+    'zh-CN':
+      '复核:台区平衡已改善。每行未解释电量由 {before_pct} % 降至 {after_pct} %(占总表电量);{old} 更换前误差估计 {error_before_pct} %,{new} 更换后 {error_after_pct} %',
+    en: 'Checked: the balance of the district has improved. Energy unexplained in a row went from {before_pct} % to {after_pct} % of the master’s; estimated error of {old} before {error_before_pct} %, of {new} after {error_after_pct} %',
+  },
+  'not-improved': {
+    'zh-CN':
+      '复核:台区平衡没有改善。每行未解释电量由 {before_pct} % 变为 {after_pct} %(占总表电量);{old} 更换前误差估计 {error_before_pct} %,{new} 更换后 {error_after_pct} %',
+    en: 'Checked: the balance of the district has not improved. Energy unexplained in a row was {before_pct} % and is {after_pct} % of the master’s; estimated error of {old} before {error_before_pct} %, of {new} after {error_after_pct} %',
+  },
   reopen: { 'zh-CN': '{actor}重新打开', en: 'Reopened by {actor}' },
   close: { 'zh-CN': '{actor}归档,结论:{verdict}', en: 'Closed by {actor}: {verdict}' },
 };

@@ -7,17 +7,20 @@ import { rules } from './fixtures.ts';
 
 const RULES_DIR = resolve(import.meta.dirname, '../../src/rules');
 
-/** Codes in the sources of the rules and in the rules themselves. */
+/** Codes in the sources of the rules and in the rules themselves, and of what estimates and measurements on site conclude. */
 function emitted(): string[] {
   const source = readdirSync(RULES_DIR)
     .map((name) => readFileSync(join(RULES_DIR, name), 'utf8'))
     .join('\n');
   const calls = [...source.matchAll(/because\(([^{]*?),\s*(?:\{|params)/g)].map(([, code]) => code!);
+  const elsewhere = ['accuracy/conclusions.ts', 'store/postgres-site-results.ts']
+    .map((name) => readFileSync(resolve(RULES_DIR, '..', name), 'utf8'))
+    .flatMap((text) => [...text.matchAll(/'(error_\w+)'/g)].map(([, code]) => code!));
   const inCode = calls.flatMap((code) => [...code.matchAll(/'(\w+)'/g)].map(([, name]) => name!));
   const inData = [...rules.rules.values()].flatMap(({ settings }) =>
     settings.detector === 'threshold' ? [settings.reason, `${settings.reason}_on_phase`] : [],
   );
-  return [...new Set([...inCode, ...inData])].sort();
+  return [...new Set([...inCode, ...inData, ...elsewhere])].sort();
 }
 
 describe('reasons', () => {

@@ -22,7 +22,9 @@ const admin: Actor = { username: 'admin', role: 'admin', region: '' };
 function task(state: TaskState, more: Partial<TaskPosition> = {}): TaskPosition {
   const assignee = state === 'raised' ? null : 'wang';
   const verdict = state === 'done' ? 'confirmed' : state === 'refuted' ? 'refuted' : null;
-  return { id: '7', region: '220302', state, assignee, verdict, last: null, laterFindings: 0, ...more };
+  const kind = 'verify-on-site';
+  const none = { last: null, laterFindings: 0, mpePct: null };
+  return { id: '7', kind, region: '220302', state, assignee, verdict, ...none, ...more };
 }
 
 function outcome(of: TaskPosition, action: Action, actor: Actor, input: ActionInput = {}): string {
@@ -33,6 +35,10 @@ function outcome(of: TaskPosition, action: Action, actor: Actor, input: ActionIn
     if (!(error instanceof MeterwardenError)) throw error;
     return [error.code, error.path, error.params.problem].filter(Boolean).join(' ');
   }
+}
+
+function measured(errorPct: number, expandedUncertaintyPct: number): ActionInput {
+  return { measurement: { errorPct, expandedUncertaintyPct, standard: 'PTS 3.3C 1024' } };
 }
 
 describe('transition', () => {
@@ -77,6 +83,30 @@ describe('transition', () => {
     expect(outcome(task(state), action, actor, input)).toBe(expected);
   });
 
+  it.each<[string, Actor, ActionInput, string]>([
+    ['verify-on-site', wang, measured(7.8, 0.2), 'done wang confirmed'],
+    ['verify-on-site', wang, measured(-2.1, 0.6), 'done wang confirmed'],
+    ['verify-on-site', wang, measured(2, 0.6), 'refuted wang refuted'],
+    ['verify-on-site', wang, measured(2.1, 0.7), 'invalid_request measurement not_decisive'],
+    ['spot-check', wang, measured(-0.3, 0.2), 'refuted wang refuted'],
+    ['verify-on-site', wang, {}, 'invalid_request measurement required'],
+    ['verify-on-site', zhao, measured(7.8, 0.2), 'forbidden'],
+    ['repair', wang, measured(7.8, 0.2), 'transition_not_allowed'],
+  ])('a meter of MPE 2 %% measured in a task %s', (kind, actor, input, expected) => {
+    const own = { kind: kind as TaskPosition['kind'], mpePct: 2 };
+    expect(outcome(task('accepted', own), 'measure', actor, input)).toBe(expected);
+  });
+
+  it('measures only what has an MPE, and replaces only what is to be replaced', () => {
+    expect(outcome(task('accepted'), 'measure', wang, measured(7.8, 0.2))).toBe('transition_not_allowed');
+    const replacement = { replacement: { instrument: 'M-9' } };
+    expect(outcome(task('accepted'), 'replace', wang, replacement)).toBe('transition_not_allowed');
+    expect(outcome(task('accepted', { kind: 'replace' }), 'replace', wang)).toBe(
+      'invalid_request replacement required',
+    );
+    expect(outcome(task('accepted', { kind: 'replace' }), 'replace', wang, replacement)).toBe('done wang confirmed');
+  });
+
   it('tells the same actor repeating an action from one the state does not offer', () => {
     const accepted = task('accepted', { last: { action: 'accept', actor: 'wang' } });
     expect(outcome(accepted, 'accept', wang)).toBe('conflict done_already');
@@ -98,8 +128,11 @@ describe('transition', () => {
   });
 
   it('offers no dead end but closed', () => {
+    const tasks: Partial<TaskPosition>[] = [{ kind: 'verify-on-site', mpePct: 2 }, { kind: 'replace' }];
     const offered = (state: TaskState) =>
-      [wang, chief].flatMap((actor) => allowedActions(task(state, { assignee: 'wang' }), actor));
+      [wang, chief].flatMap((actor) =>
+        tasks.flatMap((own) => allowedActions(task(state, { ...own, assignee: 'wang' }), actor)),
+      );
     expect(TASK_STATES.filter((state) => offered(state).length === 0)).toEqual(['closed']);
     const everywhere = new Set(TASK_STATES.flatMap(offered));
     expect(ACTIONS.filter((action) => !everywhere.has(action))).toEqual([]);
