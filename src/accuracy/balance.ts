@@ -145,10 +145,9 @@ function normalEquations(
     normal.values.set(all.values.subarray(i * all.order, i * all.order + order), i * order);
     shift[i] = all.values[i * all.order + order]!;
   }
+  // From the target's side alone: taken from the matrix too, meters that are much alike would no longer be solvable.
   own.forEach((noise, i) => {
-    const taken = Math.min(noise, MOSTLY_NOISE * normal.values[i * order + i]!);
-    normal.values[i * order + i]! -= taken;
-    shift[i]! -= taken;
+    shift[i]! -= Math.min(noise, MOSTLY_NOISE * normal.values[i * order + i]!);
   });
   const lower = cholesky(withPrior(normal, prior));
   if (!lower) return undefined;

@@ -17,7 +17,7 @@ import type {
 } from './district.ts';
 import type { Columns } from './matrix.ts';
 import { type Mixture, mixtureBelow, mixtureMean, mixtureQuantile, mixtureSd } from './normal.ts';
-import { GOOD, type Posterior, posterior, STRANGER } from './prior.ts';
+import { type Posterior, posterior, STRANGER } from './prior.ts';
 import { type Energy, energyOf, net } from './registers.ts';
 import { type Network, networkOf } from './voltage.ts';
 
@@ -31,6 +31,8 @@ const METER_SD = 0.01;
 const FREE_SD = 1;
 const BAD_SD = 0.06;
 const BAD_SHARE = 0.06;
+const MISFIT_SHARE = 0.003;
+const BLIND_MISFIT_SHARE = 0.03;
 const GOOD_SD = 0.004;
 /** Probability that a meter is not of this district: without voltages; with a voltage of its own; with the district's. */
 const STRANGER_SHARE = 0.0005;
@@ -52,6 +54,8 @@ const CLOCKS_SEEN_FROM = 0.012;
 /** Appliances that switch inside a row: kWh of a quarter hour they would draw, typical, and how far homes differ. */
 const SWITCHED_KWH = 0.3;
 const SWITCHED_SD_KWH = 0.12;
+/** How wrong that share of loss may be: power factors differ and change. */
+const LOSS_MODEL = 0.1;
 /** Without voltages: how far a meter's share of the loss lies from the mean one, in mean losses; a loss makes a meter look slow. */
 const BLIND_BELOW = 1.8;
 const BLIND_ABOVE = 0.9;
@@ -277,7 +281,7 @@ interface Solution {
 }
 
 function solveDistrict(prepared: Prepared): Solution | undefined {
-  const { used, energies, master, ratios, window } = prepared;
+  const { used, energies, master, ratios } = prepared;
   const loads = used.map((i) => energies[i]!.kwh);
   const masterKwh = master!.kwh;
   const strangers = new Set<number>();
@@ -309,7 +313,6 @@ function solveDistrict(prepared: Prepared): Solution | undefined {
   const sure = solution.belief.mixtures.flatMap(({ weights }, place) =>
     weights[STRANGER]! > 0.5 ? [used[place]!] : [],
   );
-  void window;
   return { ...solution, strangers: new Set(sure) };
 }
 
@@ -374,15 +377,23 @@ function solveOnce(
     fit: plain,
     offsetS: undefined,
   };
+  const lossRates = loads.map((load, place) => weightedLoss(load, carried[place]!));
   const belief = (fit: BalanceFit) => {
     const extra = (place: number, isBelow: boolean) => {
-      if (network) return (network.own[place]! * SWITCHED_SD_KWH * quarters) ** 2 + network.lossSd[place]! ** 2;
+      if (network) {
+        return (
+          (network.own[place]! * SWITCHED_SD_KWH * quarters) ** 2 +
+          network.lossSd[place]! ** 2 +
+          (LOSS_MODEL * lossRates[place]!) ** 2
+        );
+      }
       return (Math.max(lossRate, MIN_BLIND_LOSS) * (isBelow ? BLIND_BELOW : BLIND_ABOVE)) ** 2;
     };
     return posterior(fit.likelihood, {
       goodSd: GOOD_SD,
       badSd: BAD_SD,
       badShare: BAD_SHARE,
+      misfitShare: network ? MISFIT_SHARE : BLIND_MISFIT_SHARE,
       strangerShare: strangerShares(network, loads.length, strangers),
       modelVariance: extra,
       measured: used.map((i) => measuredOf(window, i)),
@@ -397,7 +408,6 @@ function solveOnce(
   const again = solveBalance(problem2, current.fit);
   if (again) current = { ...current, problem: problem2, fit: again };
   const changes: Candidate[] = [];
-  const firstCause = causes.length;
   while (changes.length < MAX_CHANGES) {
     const taken = new Set([...changes.map(({ meter }) => meter), ...strangers]);
     const found = findChange(current.fit, carried, taken);
@@ -413,7 +423,6 @@ function solveOnce(
     changes.push(found);
     current = { ...current, problem: next, fit };
   }
-  void firstCause;
   const believed = belief(current.fit);
   if (!believed) return undefined;
   const firstChange = current.fit.coefficients.length - changes.length;
@@ -506,6 +515,17 @@ function withClocks(problem: BalanceProblem, plain: BalanceFit, loads: Columns, 
     return (-rows * periodMs) / 1000;
   });
   return { problem: timed, fit, offsetS };
+}
+
+/** Share of a meter's energy that is lost on its way, as it weighs in the fit. */
+function weightedLoss(load: Float64Array, carried: Float64Array): number {
+  let lost = 0;
+  let squares = 0;
+  for (let t = 0; t < load.length; t++) {
+    lost += (carried[t]! - load[t]!) * load[t]!;
+    squares += load[t]! ** 2;
+  }
+  return squares > 0 ? lost / squares : 0;
 }
 
 /** Sum over meters of the squared energy about each moment. */
@@ -630,11 +650,12 @@ function decide(
   mpe: number,
 ): { verdict: Verdict; why: Reason<VerdictReason> | undefined } {
   if (reason && reason.code !== 'low_collection') return { verdict: 'undetermined', why: reason };
-  if (p >= policy.inaccurateFrom) return { verdict: reason ? 'suspect' : 'inaccurate', why: reason };
-  if (p >= policy.suspectFrom) return { verdict: 'suspect', why: reason };
+  const weak = reason ?? (solution.network ? undefined : { code: 'no_voltages' as const, params: {} });
+  if (p >= policy.inaccurateFrom) return { verdict: weak ? 'suspect' : 'inaccurate', why: weak };
+  if (p >= policy.suspectFrom) return { verdict: 'suspect', why: weak };
   if (reason) return { verdict: 'undetermined', why: reason };
   if (informed) return { verdict: 'ok', why: undefined };
-  if (!solution.network) return { verdict: 'undetermined', why: { code: 'no_voltages', params: {} } };
+  if (weak) return { verdict: 'undetermined', why: weak };
   const params = { sdPct: round(100 * solution.belief.dataSd[place]!, 2), mpePct: round(100 * mpe, 2) };
   return { verdict: 'undetermined', why: { code: 'wide_interval', params } };
 }
@@ -741,5 +762,3 @@ function balanceOf({ used, energies, master }: Prepared, { fit, carried }: Solut
     residualUncorrectedKwh: rms(uncorrected),
   };
 }
-
-void GOOD;

@@ -16,6 +16,8 @@ export interface PriorBelief {
   readonly goodSd: number;
   readonly badSd: number;
   readonly badShare: number;
+  /** Probability that the model misjudges a good meter far beyond what it says of itself. */
+  readonly misfitShare: number;
   /** By meter: probability that it is not of this district. */
   readonly strangerShare: Float64Array;
   /** By meter: variance of what the model itself may have put into d, below and above the meters' common value. */
@@ -30,7 +32,7 @@ export interface Normal {
 }
 
 export interface Posterior {
-  /** By meter, of d; components good, bad, stranger. */
+  /** By meter, of d; components good, bad, stranger, good but misjudged. */
   readonly mixtures: readonly Mixture[];
   /** By meter: sd of what the data alone say of d. */
   readonly dataSd: Float64Array;
@@ -42,7 +44,10 @@ export interface Posterior {
 export const GOOD = 0;
 export const BAD = 1;
 export const STRANGER = 2;
-const MEANS = [0, 0, 1] as const;
+const MISFIT = 3;
+const MEANS = [0, 0, 1, 0] as const;
+/** Of the variance with which the data speak, when the model misjudges a meter. */
+const MISFIT_VARIANCE = 9;
 const STRANGER_SD = 0.15;
 const SWEEPS = 12;
 const DAMPING = 0.7;
@@ -105,31 +110,41 @@ export function posterior({ precision, shift }: Likelihood, belief: PriorBelief)
 
 interface Component extends Normal {
   readonly logShare: number;
+  /** Of the variance with which the data speak. */
+  readonly inflation: number;
 }
 
 /** The prior of one meter, with what was measured on site. */
 function components(goodSd: number, belief: PriorBelief, index: number): Component[] {
   const strangerShare = belief.strangerShare[index]!;
-  const shares = [1 - belief.badShare - strangerShare, belief.badShare, strangerShare];
+  const shares = [
+    1 - belief.badShare - strangerShare - belief.misfitShare,
+    belief.badShare,
+    strangerShare,
+    belief.misfitShare,
+  ];
   const measured = belief.measured[index];
-  return [goodSd, belief.badSd, STRANGER_SD].map((sd, k) => {
+  return [goodSd, belief.badSd, STRANGER_SD, goodSd].map((sd, k) => {
     const prior = { mean: MEANS[k]!, variance: sd * sd };
     const logShare = Math.log(Math.max(shares[k]!, 1e-12));
-    if (!measured) return { ...prior, logShare };
-    return { ...product(prior, measured), logShare: logShare + logDensity(prior, measured) };
+    const inflation = k === MISFIT ? MISFIT_VARIANCE : 1;
+    if (!measured) return { ...prior, logShare, inflation };
+    return { ...product(prior, measured), logShare: logShare + logDensity(prior, measured), inflation };
   });
 }
 
 /** The cavity and the prior together: of what the fit sees (`tilted`), and of the meter itself, without the model's part (`own`). */
 function combine(cavity: Normal, extra: number, prior: readonly Component[]): { tilted: Normal; own: Mixture } {
-  const wide = { mean: cavity.mean, variance: cavity.variance + extra };
-  const logs = prior.map((component) => component.logShare + logDensity(component, wide));
+  // What the model leaves unsure is a shift of what the fit sees; what it misjudges beyond that, too.
+  const shift = prior.map(({ inflation }) => inflation * (cavity.variance + extra) - cavity.variance);
+  const wide = shift.map((variance) => ({ mean: cavity.mean, variance: cavity.variance + variance }));
+  const logs = prior.map((component, k) => component.logShare + logDensity(component, wide[k]!));
   const largest = Math.max(...logs);
   const raw = logs.map((log) => Math.exp(log - largest));
   const sum = raw.reduce((a, b) => a + b, 0);
   const weights = raw.map((weight) => weight / sum);
-  const seen = prior.map(({ mean, variance }) => product({ mean, variance: variance + extra }, cavity));
-  const owned = prior.map((component) => product(component, wide));
+  const seen = prior.map(({ mean, variance }, k) => product({ mean, variance: variance + shift[k]! }, cavity));
+  const owned = prior.map((component, k) => product(component, wide[k]!));
   const mean = weights.reduce((m, weight, k) => m + weight * seen[k]!.mean, 0);
   const square = weights.reduce((s, weight, k) => s + weight * (seen[k]!.variance + seen[k]!.mean ** 2), 0);
   return {
