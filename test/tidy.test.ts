@@ -10,6 +10,7 @@ import { TASK_KINDS, TASK_STATES, VERDICTS } from '../src/fleet/task.ts';
 import { ACTIONS } from '../src/tasks/workflow.ts';
 import { CLI } from '../src/texts/cli.ts';
 import { ERRORS, PROBLEMS } from '../src/texts/errors.ts';
+import { RUN_STATE_NAMES } from '../src/texts/estimates.ts';
 import { COLUMN_TEXTS, DATASET_TEXTS, EXPORT, QUANTITY_TEXTS, SCHEMA_TEXTS } from '../src/texts/handover.ts';
 import { INFLUX_CHANGES, INFLUX_STEPS, INFLUX_WARNINGS } from '../src/texts/influx.ts';
 import { REASONS } from '../src/texts/reasons.ts';
@@ -104,7 +105,7 @@ const SHARED = [
   'zod',
 ];
 const INGEST = ['decode', 'decoders', 'profile', 'units'].map((name) => `src/ingest/${name}.ts`);
-const TASKS = ['workflow', 'dispatch', 'policy', 'steps'].map((name) => `src/tasks/${name}.ts`);
+const TASKS = ['workflow', 'dispatch', 'measurement', 'policy', 'steps'].map((name) => `src/tasks/${name}.ts`);
 const HANDOVER = ['calendar', 'datasets', 'manifest', 'plan', 'run', 'schema', 'target'].map(
   (name) => `src/handover/${name}.ts`,
 );
@@ -197,7 +198,7 @@ describe('imports', () => {
       ['ioredis', /^src\/tasks\/redis\.ts$/],
       ['pg-copy-streams', /^src\/store\/postgres-/],
       ['@influxdata/influxdb-client', /^src\/store\/influxdb-/],
-      ['pg', /^src\/(store\/(embedded-)?postgres|app\/foundation\.ts$)/],
+      ['pg', /^src\/(store\/(embedded-)?postgres|app\/(accuracy|foundation)\.ts$)/],
       ['@duckdb/node-api', /^src\/handover\/duckdb-parquet\.ts$/],
       ['@aws-sdk/client-s3', /^src\/handover\/s3\.ts$/],
       ['@aws-sdk/lib-storage', /^src\/handover\/s3\.ts$/],
@@ -392,6 +393,7 @@ describe('texts', () => {
     'columns of readings': COLUMN_TEXTS.readings,
     'columns of findings': COLUMN_TEXTS.findings,
     'columns of tasks': COLUMN_TEXTS.tasks,
+    'states of runs': RUN_STATE_NAMES,
     kinds: KIND_NAMES,
     states: STATE_NAMES,
     verdicts: VERDICT_NAMES,

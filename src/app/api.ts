@@ -27,6 +27,7 @@ export async function startApi(foundation: Foundation, readiness: Readiness): Pr
     readings,
     findings,
     tasks,
+    accuracy: { ...foundation.accuracy, policy: domain.accuracy },
     rejections: { list: (filter) => listRejections(pool, filter), counts: () => countRejections(pool) },
     changes: (wake) => new PostgresTaskChanges(databaseUrl, wake),
     kinds: domain.kinds,

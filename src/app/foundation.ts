@@ -13,6 +13,7 @@ import { claimDatabase } from '../store/postgres-presence.ts';
 import { PostgresReadings, type ReceivedBatch } from '../store/postgres-readings.ts';
 import { PostgresTasks } from '../store/postgres-tasks.ts';
 import type { ReadingStore } from '../store/readings.ts';
+import { type Accuracy, openAccuracy } from './accuracy.ts';
 import { LiveCertificates } from './certificates.ts';
 import type { OnStop } from './timers.ts';
 
@@ -32,6 +33,7 @@ export interface Foundation {
   readonly tendReadings: (oldestMs: number) => Promise<void>;
   readonly findings: PostgresFindings;
   readonly tasks: PostgresTasks;
+  readonly accuracy: Accuracy;
   /** undefined = no TLS. */
   readonly certificates: LiveCertificates | undefined;
   readonly logger: Logger;
@@ -95,6 +97,7 @@ export async function openFoundation(
     policies: domain.tasks,
     range: (...args) => readings.range(...args),
   });
+  const accuracy = openAccuracy(domain, pool, ledger.ledger, findings);
   return {
     settings,
     domain,
@@ -107,7 +110,8 @@ export async function openFoundation(
     readings,
     tendReadings,
     findings,
-    tasks: new PostgresTasks(pool, domain.tasks),
+    tasks: new PostgresTasks(pool, domain.tasks, accuracy.site),
+    accuracy,
     certificates,
     logger,
     nowMs,

@@ -5,6 +5,7 @@ import { PostgresTaskChanges } from '../store/postgres-task-changes.ts';
 import { PostgresTaskSteps } from '../store/postgres-task-steps.ts';
 import { TaskQueue } from '../tasks/bullmq.ts';
 import { reportTasks } from '../tasks/metrics.ts';
+import { startEstimates } from './estimates.ts';
 import type { Foundation } from './foundation.ts';
 import { every, unlessAborted } from './timers.ts';
 
@@ -40,6 +41,7 @@ export async function startWork(foundation: Foundation): Promise<void> {
   const changes = new PostgresTaskChanges(databaseUrl, () => queue.wake());
   onStop(() => changes.stop());
   await unlessAborted(signal, changes.start());
+  await startEstimates(foundation);
   const { to } = settings.handover;
   if (to !== undefined) {
     const { handoverSettings, startHandover } = await import('./handover.ts'); // nobody else waits for its libraries

@@ -4,12 +4,16 @@ import type { SecureContextOptions } from 'node:tls';
 import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Registry } from 'prom-client';
+import type { EstimationPolicy } from '../accuracy/policy.ts';
 import type { Kinds } from '../fleet/kind.ts';
+import type { PostgresEstimateRuns } from '../store/postgres-estimate-runs.ts';
+import type { PostgresEstimates } from '../store/postgres-estimates.ts';
 import type { PostgresFindings } from '../store/postgres-findings.ts';
 import type { PostgresLedger } from '../store/postgres-ledger.ts';
 import type { Page, PageRequest } from '../store/postgres-paging.ts';
 import type { PostgresPeople } from '../store/postgres-people.ts';
 import type { RejectionCount, RejectionRecord } from '../store/postgres-rejections.ts';
+import type { PostgresSiteResults } from '../store/postgres-site-results.ts';
 import type { PostgresTasks } from '../store/postgres-tasks.ts';
 import type { ReadingStore } from '../store/readings.ts';
 import type { Language, Text } from '../texts/text.ts';
@@ -37,6 +41,12 @@ export interface InspectorParts extends HealthParts {
   readonly readings: Pick<ReadingStore, 'range'>;
   readonly findings: Pick<PostgresFindings, 'list'>;
   readonly tasks: Pick<PostgresTasks, 'list' | 'get' | 'act' | 'changesAfter' | 'latestChange'>;
+  readonly accuracy: {
+    readonly estimates: Pick<PostgresEstimates, 'ofInstrument' | 'ofDistrict' | 'newest' | 'metersOf'>;
+    readonly runs: Pick<PostgresEstimateRuns, 'ask' | 'get'>;
+    readonly site: Pick<PostgresSiteResults, 'ofInstrument'>;
+    readonly policy: Pick<EstimationPolicy, 'defaultMpePct'>;
+  };
   readonly rejections: {
     list(filter: RejectionFilter): Promise<Page<RejectionRecord>>;
     counts(): Promise<RejectionCount[]>;

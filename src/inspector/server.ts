@@ -5,6 +5,7 @@ import Fastify, { type FastifyInstance } from 'fastify';
 import { serializerCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
 import { MeterwardenError } from '../errors.ts';
 import { DEFAULT_LANGUAGE } from '../texts/text.ts';
+import { accuracyRoutes } from './accuracy.ts';
 import { authenticate } from './auth.ts';
 import { answerErrors, languageOf, MAX_BODY_BYTES, sendError } from './errors.ts';
 import { findingRoutes } from './findings.ts';
@@ -87,6 +88,7 @@ function apiRoutes(api: Api, parts: InspectorParts): void {
   gatewayRoutes(api, parts);
   findingRoutes(api, parts);
   taskRoutes(api, parts);
+  accuracyRoutes(api, parts);
   rejectionRoutes(api, parts);
   streamRoute(api, parts);
 }

@@ -2,7 +2,8 @@
 import { z } from 'zod';
 import { TASK_KINDS, TASK_STATES, VERDICTS } from '../fleet/task.ts';
 import { ACTIONS, NOTE_MAX_CHARS } from '../tasks/workflow.ts';
-import { finding, idText, reading, reason, severity, timeText } from './schemas.ts';
+import { estimateEvidence } from './accuracy-schemas.ts';
+import { finding, idText, instant, reading, reason, severity, shortText, timeText } from './schemas.ts';
 
 const taskFields = {
   id: z.string(),
@@ -52,6 +53,7 @@ export const evidence = z
     sentence: z.string(),
     instrument: z.string().nullable(),
     readings: z.array(reading),
+    estimate: estimateEvidence.optional().describe('Of a finding that an estimate made.'),
   })
   .meta({ id: 'Evidence' });
 
@@ -74,10 +76,27 @@ export const taskDetail = z
 /** One message of the stream. */
 export const taskChange = z.object({ entry: historyEntry, task }).meta({ id: 'TaskChange' });
 
+const MAX_ERROR_PCT = 1_000;
+const MAX_UNCERTAINTY_PCT = 100;
+
+const measurement = z.strictObject({
+  errorPct: z.number().min(-MAX_ERROR_PCT).max(MAX_ERROR_PCT).describe('(shown − true) / true, positive = fast.'),
+  expandedUncertaintyPct: z.number().min(0).max(MAX_UNCERTAINTY_PCT).describe('k = 2.'),
+  standard: shortText.describe('Which one it was measured against: name, number.'),
+  measuredAt: instant.optional().describe('Now, when left out.'),
+});
+
+const replacement = z.strictObject({
+  instrument: idText.describe('The meter in service there now; the id of the old one if it took that over.'),
+  replacedAt: instant.optional().describe('Now, when left out.'),
+});
+
 export const actionBody = z
   .strictObject({
     assignee: idText.optional(),
     verdict: z.enum(VERDICTS).optional(),
+    measurement: measurement.optional(),
+    replacement: replacement.optional(),
     note: z
       .string()
       .max(NOTE_MAX_CHARS)

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { SEVERITIES } from '../fleet/finding.ts';
 import { TASK_KINDS, TASK_STATES } from '../fleet/task.ts';
-import { ACTIONS, allowedActions } from '../tasks/workflow.ts';
+import { ACTIONS, type ActionInput, allowedActions } from '../tasks/workflow.ts';
 import { actorOf, SECURITY } from './auth.ts';
 import { languageOf } from './errors.ts';
 import type { Api, InspectorParts } from './parts.ts';
@@ -89,7 +89,7 @@ export function taskRoutes(api: Api, { tasks, rules, nowMs }: InspectorParts): v
     async (request) => {
       const { id, action } = request.params;
       const actor = actorOf(request);
-      const acted = await tasks.act(id, action, actor, request.body ?? {}, new Date(nowMs()));
+      const acted = await tasks.act(id, action, actor, inputOf(request.body), new Date(nowMs()));
       const words = new Words(rules, languageOf(request));
       return {
         ...words.task(acted),
@@ -97,4 +97,23 @@ export function taskRoutes(api: Api, { tasks, rules, nowMs }: InspectorParts): v
       };
     },
   );
+}
+
+function inputOf(body: z.output<typeof actionBody>): ActionInput {
+  const { measurement, replacement, ...input } = body ?? {};
+  return {
+    ...input,
+    measurement: measurement && measurementOf(measurement),
+    replacement: replacement && replacementOf(replacement),
+  };
+}
+
+type Body = NonNullable<z.output<typeof actionBody>>;
+
+function measurementOf({ measuredAt: measuredAtMs, ...measured }: NonNullable<Body['measurement']>) {
+  return { ...measured, measuredAtMs };
+}
+
+function replacementOf({ replacedAt: replacedAtMs, instrument }: NonNullable<Body['replacement']>) {
+  return { instrument, replacedAtMs };
 }

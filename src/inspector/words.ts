@@ -17,6 +17,7 @@ import {
   VERDICT_NAMES,
 } from '../texts/tasks.ts';
 import { type Language, say, type Text } from '../texts/text.ts';
+import { AccuracyWords } from './accuracy-words.ts';
 import type { InspectorParts } from './parts.ts';
 import type { finding, reading } from './schemas.ts';
 import type { evidence, historyEntry, task } from './task-schemas.ts';
@@ -104,7 +105,7 @@ export class Words {
     };
   }
 
-  evidence({ rule, fromMs, severity, reason, instrument, readings }: Evidence): z.output<typeof evidence> {
+  evidence({ rule, fromMs, severity, reason, instrument, readings, estimate }: Evidence): z.output<typeof evidence> {
     return {
       rule,
       ruleName: this.rule(rule),
@@ -114,6 +115,7 @@ export class Words {
       sentence: sayReason(reason, this.#language),
       instrument,
       readings: readings.map(readingView),
+      ...(estimate && { estimate: new AccuracyWords(this.#language).evidence(estimate) }),
     };
   }
 

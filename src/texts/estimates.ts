@@ -1,4 +1,4 @@
-/** Runs of estimates in words, and how an error moved. */
+/** Runs of estimates in words. */
 import type { Text } from './text.ts';
 
 export const RUN_STATE_NAMES = {
@@ -6,9 +6,4 @@ export const RUN_STATE_NAMES = {
   running: { 'zh-CN': '计算中', en: 'running' },
   done: { 'zh-CN': '已完成', en: 'done' },
   failed: { 'zh-CN': '失败', en: 'failed' },
-} as const satisfies Record<string, Text>;
-
-export const CHANGE_NAMES = {
-  drift: { 'zh-CN': '漂移', en: 'drift' },
-  step: { 'zh-CN': '突变', en: 'step' },
 } as const satisfies Record<string, Text>;

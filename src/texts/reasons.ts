@@ -1,5 +1,6 @@
 /** What was seen, in a sentence: one for every reason code a finding can carry. */
 import type { Reason } from '../fleet/finding.ts';
+import { DISTRICT_NOTES } from './accuracy.ts';
 import { type Language, say, type Text } from './text.ts';
 
 export const REASONS = {
@@ -58,8 +59,9 @@ export const REASONS = {
 
 export type ReasonCode = keyof typeof REASONS;
 
-/** The sentence of a reason; a code from elsewhere is shown as it is. */
+/** The sentence of a reason, or of what a district shows; a code from elsewhere is shown as it is. */
 export function sayReason(reason: Reason, language: Language): string {
-  const text: Text | undefined = REASONS[reason.code as ReasonCode];
+  const text: Text | undefined =
+    REASONS[reason.code as ReasonCode] ?? DISTRICT_NOTES[reason.code as keyof typeof DISTRICT_NOTES];
   return text ? say(text, language, reason.params) : reason.code;
 }

@@ -3,6 +3,7 @@ import { scryptSync } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import { Registry } from 'prom-client';
 import type { z } from 'zod';
+import { openAccuracy } from '../../src/app/accuracy.ts';
 import { loadDomain } from '../../src/config.ts';
 import type { Finding } from '../../src/fleet/finding.ts';
 import type { NamedValues } from '../../src/fleet/reading.ts';
@@ -22,7 +23,7 @@ import {
 } from '../../src/store/postgres-rejections.ts';
 import { PostgresTaskChanges } from '../../src/store/postgres-task-changes.ts';
 import { PostgresTasks } from '../../src/store/postgres-tasks.ts';
-import { testDatabase } from '../support/postgres.ts';
+import { type TestDatabase, testDatabase } from '../support/postgres.ts';
 
 export const T0 = Date.UTC(2024, 4, 1, 8);
 export const MINUTE_MS = 60_000;
@@ -67,6 +68,7 @@ export interface Request {
 export interface City {
   readonly server: FastifyInstance;
   readonly parts: InspectorParts;
+  readonly database: TestDatabase;
   readonly tokens: Readonly<Record<Username, string>>;
   /** Errors that the server told its operator. */
   readonly errors: unknown[];
@@ -87,7 +89,8 @@ export interface City {
 export async function city(given: Partial<InspectorParts> = {}): Promise<City> {
   const database = await testDatabase();
   const { pool, url } = database;
-  const { kinds, rules, tasks: policies } = loadDomain();
+  const domain = loadDomain();
+  const { kinds, rules, tasks: policies } = domain;
   const ledger = await PostgresLedger.open(pool, kinds);
   await ledger.importCsv(chunks(CSV));
   const people = new PostgresPeople(pool);
@@ -95,13 +98,15 @@ export async function city(given: Partial<InspectorParts> = {}): Promise<City> {
   const range = readings.range.bind(readings);
   const policyOf = (rule: string) => rules.rules.get(rule);
   const findings = new PostgresFindings({ pool, ledger: ledger.ledger, policies, policyOf, range });
+  const accuracy = openAccuracy(domain, pool, ledger.ledger, findings);
   const made: Pick<City, 'now' | 'ready' | 'errors'> = { now: T0, ready: () => ({ store: true }), errors: [] };
   const parts: InspectorParts = {
     ledger,
     people,
     readings,
     findings,
-    tasks: new PostgresTasks(pool, policies),
+    tasks: new PostgresTasks(pool, policies, accuracy.site),
+    accuracy: { ...accuracy, policy: domain.accuracy },
     rejections: { list: (filter) => listRejections(pool, filter), counts: () => countRejections(pool) },
     changes: (wake) => new PostgresTaskChanges(url, wake),
     kinds,
@@ -127,6 +132,7 @@ export async function city(given: Partial<InspectorParts> = {}): Promise<City> {
   return Object.assign(made, {
     server,
     parts,
+    database,
     tokens,
     ask: async (method: 'GET', url: string, { as, body, headers = {} }: Request = {}) => {
       const response = await server.inject({

@@ -111,10 +111,13 @@ describe('the description', () => {
     );
     expect(routes.toSorted()).toEqual([
       'DELETE /api/v1/sessions/current',
+      'GET /api/v1/districts/{id}/accuracy',
+      'GET /api/v1/districts/{id}/estimates/{run}',
       'GET /api/v1/findings',
       'GET /api/v1/gateways',
       'GET /api/v1/instruments',
       'GET /api/v1/instruments/{id}',
+      'GET /api/v1/instruments/{id}/accuracy',
       'GET /api/v1/instruments/{id}/findings',
       'GET /api/v1/instruments/{id}/readings',
       'GET /api/v1/people',
@@ -129,6 +132,7 @@ describe('the description', () => {
       'GET /readyz',
       'PATCH /api/v1/instruments/{id}',
       'PATCH /api/v1/people/{username}',
+      'POST /api/v1/districts/{id}/estimate',
       'POST /api/v1/instruments/import',
       'POST /api/v1/people',
       'POST /api/v1/sessions',
