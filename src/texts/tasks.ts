@@ -67,8 +67,14 @@ export const HISTORY_SENTENCES: Readonly<Record<string, Text>> = {
     en: 'Measured on site by {actor}: error {error_pct} % (U = {uncertainty_pct} %, k = 2) against {standard}, MPE ±{mpe_pct} %: {verdict}',
   },
   refute: { 'zh-CN': '{actor}排除该发现', en: 'Refuted by {actor}' },
-  replace: { 'zh-CN': '{actor}完成更换,现用计量器具 {instrument}', en: 'Replaced by {actor}: {instrument} is in service' },
-  'replace-raised': { 'zh-CN': '现场检定属实,已生成更换任务 {raised}', en: 'Confirmed on site: task {raised} to replace it' },
+  replace: {
+    'zh-CN': '{actor}完成更换,现用计量器具 {instrument}',
+    en: 'Replaced by {actor}: {instrument} is in service',
+  },
+  'replace-raised': {
+    'zh-CN': '现场检定属实,已生成更换任务 {raised}',
+    en: 'Confirmed on site: task {raised} to replace it',
+  },
   improved: {
     'zh-CN':
       '复核:台区平衡已改善。每行未解释电量由 {before_pct} % 降至 {after_pct} %(占总表电量);{old} 更换前误差估计 {error_before_pct} %,{new} 更换后 {error_after_pct} %',
