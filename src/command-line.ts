@@ -2,6 +2,7 @@
 
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { runBacktest } from './commands/backtest.ts';
+import { runEstimate } from './commands/estimate.ts';
 import { runInfluxSetup } from './commands/influx-setup.ts';
 import { runMosquittoFiles } from './commands/mosquitto-files.ts';
 import { runService } from './commands/serve.ts';
@@ -11,6 +12,7 @@ import { CLI } from './texts/cli.ts';
 import { speak } from './texts/command.ts';
 import { sayError } from './texts/errors.ts';
 import { EXPORT } from './texts/handover.ts';
+import { OFFLINE } from './texts/offline.ts';
 import { type Language, say, type Text } from './texts/text.ts';
 import { DEV_CA } from './texts/tls.ts';
 
@@ -39,6 +41,15 @@ function buildProgram(): Command {
     .requiredOption('--out <file>', text(CLI.backtestOut))
     .option('--config <dir>', text(CLI.backtestRules))
     .action((fleet, options) => runBacktest(fleet, options, language));
+  speak(program.command('estimate'), language)
+    .description(text(OFFLINE.estimate))
+    .argument('<fleet>', text(CLI.backtestFleet))
+    .usage('FLEET --out estimates.csv')
+    .requiredOption('--out <file>', text(OFFLINE.estimateOut))
+    .option('--json <file>', text(OFFLINE.estimateJson))
+    .option('--days <n>', text(OFFLINE.estimateDays))
+    .option('--config <dir>', text(OFFLINE.config))
+    .action((fleet, options) => runEstimate(fleet, options, language));
   speak(program.command('dev-ca'), language)
     .description(text(DEV_CA.about))
     .usage('--out DIR [--host localhost,127.0.0.1] [--gateway ID …]')

@@ -159,6 +159,8 @@ async function* readReadings(
         requireColumns(file, line, ['ts', 'instrument']);
         parser = new ReadingParser(file, line, ledger, kinds, tell);
         for (const name of parser.unknownColumns) unknownColumns.add(name);
+        if (tell)
+          for (const register of registersOf(ledger, kinds)) tellOr(tell, () => requireColumns(file, line, [register]));
         continue;
       }
       const { parse } = parser;
@@ -168,6 +170,11 @@ async function* readReadings(
     }
     if (readings.length > 0) yield readings;
   }
+}
+
+/** Registers that readings of this ledger should have. */
+function registersOf(ledger: ReadonlyMap<string, Instrument>, kinds: Kinds): Set<string> {
+  return new Set([...ledger.values()].map(({ kind }) => kinds.get(kind)!.register));
 }
 
 class ReadingParser {
