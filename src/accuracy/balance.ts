@@ -58,8 +58,8 @@ export interface BalanceFit {
   readonly meters: Float64Array;
 }
 
-const ROBUST_ROUNDS = 4;
-const ROUNDS = 3;
+const ROBUST_ROUNDS = 2;
+const ROUNDS = 2;
 /** From a solution of nearly the same problem. */
 const FURTHER_ROUNDS = 1;
 /** A row further off than this many sd is not believed. */
