@@ -1,6 +1,7 @@
 /** The demo: the service, a fleet of real loads with seeded faults, and what was injected against what was found. */
 import { Command } from 'commander';
 import { speak } from '../src/texts/command.ts';
+import { table } from '../src/texts/table.ts';
 import { type Params, pickLanguage, say, type Text } from '../src/texts/text.ts';
 import { runProgram } from './cli.ts';
 import { type Comparison, compare, type FoundFinding, type FoundTask } from './demo-table.ts';
@@ -122,24 +123,6 @@ function printComparison({ rows, others, expected, found, tasks }: Comparison, s
     }
   }
   print(DEMO.summary, { expected, found, extra: others.length, tasks, seconds: seconds.toFixed(0) });
-}
-
-/** Chinese characters take two columns of a terminal. */
-function width(text: string): number {
-  return [...text].reduce(
-    (sum, char) =>
-      sum + (/[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60]/.test(char) ? 2 : 1),
-    0,
-  );
-}
-
-function table(rows: readonly (readonly string[])[]): string {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => width(row[column]!))));
-  return rows
-    .map((row) =>
-      `  ${row.map((cell, column) => cell + ' '.repeat(widths[column]! - width(cell))).join('  ')}`.trimEnd(),
-    )
-    .join('\n');
 }
 
 function print(text: Text, params: Params = {}): void {

@@ -5,6 +5,7 @@ import { runBacktest } from './commands/backtest.ts';
 import { runEstimate } from './commands/estimate.ts';
 import { runInfluxSetup } from './commands/influx-setup.ts';
 import { runMosquittoFiles } from './commands/mosquitto-files.ts';
+import { runScore } from './commands/score.ts';
 import { runService } from './commands/serve.ts';
 import { loadSettings, SETTINGS, startLanguage } from './config.ts';
 import { MeterwardenError } from './errors.ts';
@@ -50,6 +51,14 @@ function buildProgram(): Command {
     .option('--days <n>', text(OFFLINE.estimateDays))
     .option('--config <dir>', text(OFFLINE.config))
     .action((fleet, options) => runEstimate(fleet, options, language));
+  speak(program.command('score'), language)
+    .description(text(OFFLINE.score))
+    .argument('<fleet>', text(OFFLINE.scoreFleet))
+    .argument('<estimates>', text(OFFLINE.scoreEstimates))
+    .usage('FLEET estimates.csv')
+    .option('--json', text(OFFLINE.scoreJson))
+    .option('--config <dir>', text(OFFLINE.config))
+    .action((fleet, estimates, options) => runScore(fleet, estimates, options, language));
   speak(program.command('dev-ca'), language)
     .description(text(DEV_CA.about))
     .usage('--out DIR [--host localhost,127.0.0.1] [--gateway ID …]')

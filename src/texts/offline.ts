@@ -58,3 +58,32 @@ export const OFFLINE = {
   scoreEstimates: { 'zh-CN': '要评分的 estimates.csv', en: 'estimates.csv to judge' },
   scoreJson: { 'zh-CN': '以 JSON 输出', en: 'print JSON instead of a table' },
 } as const satisfies Record<string, Text>;
+
+export const SCORE_COLUMNS = {
+  group: { 'zh-CN': '类别', en: 'group' },
+  meters: { 'zh-CN': '表数', en: 'meters' },
+  rmse: { 'zh-CN': '均方根误差 %', en: 'RMSE %' },
+  bias: { 'zh-CN': '偏差 %', en: 'bias %' },
+  worst: { 'zh-CN': '最大 %', en: 'worst %' },
+  coverage: { 'zh-CN': '覆盖 %', en: 'covered %' },
+  sd: { 'zh-CN': '标准差 %', en: 'sd %' },
+  guiltyNoticed: { 'zh-CN': '坏表发现', en: 'bad: noticed' },
+  guiltyCalled: { 'zh-CN': '坏表判超差', en: 'bad: called' },
+  innocentSuspected: { 'zh-CN': '好表误疑', en: 'good: suspected' },
+  innocentAccused: { 'zh-CN': '好表误判', en: 'good: accused' },
+  undetermined: { 'zh-CN': '无法判定', en: 'undetermined' },
+  missing: { 'zh-CN': '缺行', en: 'no line' },
+} as const satisfies Record<string, Text>;
+
+/** Faults are shown by their names. */
+export const SCORE_GROUPS = {
+  all: { 'zh-CN': '全部', en: 'all' },
+  judged: { 'zh-CN': '已判定', en: 'judged' },
+  none: { 'zh-CN': '无故障', en: 'no fault' },
+} as const satisfies Record<string, Text>;
+
+export const SCORE_LEGEND: Text = {
+  'zh-CN':
+    '覆盖:真值落在 95 % 区间内的比例。坏表:真实误差不小于 3 %;发现 = 至少疑似超差。好表:真实误差在最大允许误差以内;误疑 = 疑似超差,误判 = 超差。缺行:estimates.csv 中没有该表。',
+  en: 'covered: the truth lies in the 95 % interval. bad: a true error of 3 % or more; noticed = suspect or inaccurate, called = inaccurate. good: a true error within the MPE; suspected = suspect, accused = inaccurate. no line: not in estimates.csv.',
+};
