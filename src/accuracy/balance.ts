@@ -272,7 +272,19 @@ function believed(residual: Float64Array): Float64Array {
     const { lowest, highest } = bulk(residual.filter((_, t) => round === 0 || weight[t]! > 0));
     weight = residual.map((value) => (value > lowest && value < highest ? 1 : 0));
   }
-  return weight;
+  return withoutRuns(residual, weight);
+}
+
+/**
+ * What is taken for hours shows in the sum of neighbouring rows, where the noise of registers and clocks, which one row takes from
+ * the next, cancels.
+ */
+function withoutRuns(residual: Float64Array, weight: Float64Array): Float64Array {
+  const sums = residual.map((value, t) => value + (residual[t - 1] ?? value) + (residual[t + 1] ?? value));
+  const { isLopsided, lowest } = bulk(sums);
+  if (!isLopsided) return weight;
+  const isLow = (t: number) => sums[t] !== undefined && sums[t]! < lowest;
+  return weight.map((value, t) => (isLow(t - 1) || isLow(t) || isLow(t + 1) ? 0 : value));
 }
 
 interface Bulk {
@@ -282,6 +294,7 @@ interface Bulk {
   /** Rows below this, or above that, are not believed. */
   readonly lowest: number;
   readonly highest: number;
+  readonly isLopsided: boolean;
 }
 
 /**
@@ -296,6 +309,7 @@ function bulk(values: Float64Array): Bulk {
     scale: both,
     lowest: median - BELIEVED_SDS * both,
     highest: median + BELIEVED_SDS * both,
+    isLopsided: false,
   };
   const mode = modeOf(values);
   const above = spreadAbout(
@@ -312,6 +326,7 @@ function bulk(values: Float64Array): Bulk {
     scale: above,
     lowest: mode - BELIEVED_WHEN_LOPSIDED * above,
     highest: mode + BELIEVED_SDS * above,
+    isLopsided: true,
   };
 }
 
