@@ -3,7 +3,7 @@
  * done with, and single jobs for what somebody asked for. The queue holds nothing that matters: what is due are rows.
  */
 import type { BulkJobOptions } from 'bullmq';
-import { ConnectedQueue, type QueueDepths, type QueueJob, type QueuePlace } from './bullmq-connection.ts';
+import { ConnectedQueue, type QueueJob, type QueuePlace } from './bullmq-connection.ts';
 import type { EstimateRuns, RunOutcome, WaitingRun } from './estimates.ts';
 import { seldom } from './seldom.ts';
 
@@ -11,7 +11,8 @@ export interface EstimateQueueOptions {
   readonly place: QueuePlace;
   readonly runs: EstimateRuns;
   readonly nowMs: () => number;
-  readonly onRun?: (id: string, outcome: RunOutcome) => void;
+  /** Before a failed run is tried again, doubling; left out except in tests. */
+  readonly backoffMs?: number;
   /** All districts of one flow of a night are done with. */
   readonly onNight: (night: string) => Promise<unknown>;
   /** Told of the same error once a minute. */
@@ -33,7 +34,6 @@ const NIGHT_PRIORITY = 10;
 /** A finished job leaves at once, failed or not: a kept id would keep the run from being woken again. */
 const JOB_OPTIONS: BulkJobOptions = {
   attempts: JOB_ATTEMPTS,
-  backoff: { type: 'exponential', delay: JOB_BACKOFF_MS },
   removeOnComplete: true,
   removeOnFail: true,
 };
@@ -80,10 +80,6 @@ export class EstimateQueue {
     return swept;
   }
 
-  depths(): Promise<QueueDepths> {
-    return this.#queue.depths();
-  }
-
   async #sweep(): Promise<number> {
     const { runs, nowMs } = this.#options;
     const at = new Date(nowMs());
@@ -101,6 +97,8 @@ export class EstimateQueue {
 
   async #tell(waiting: readonly WaitingRun[]): Promise<void> {
     const nights = Map.groupBy(waiting, ({ night, again }) => (again ? undefined : night));
+    const { backoffMs = JOB_BACKOFF_MS } = this.#options;
+    const job = (run: WaitingRun) => jobOf(run, backoffMs);
     await this.#queue.add((nights.get(undefined) ?? []).map(job));
     for (const [night, runs] of nights) {
       if (night === undefined) continue;
@@ -131,19 +129,22 @@ export class EstimateQueue {
   }
 
   async #work(data: EstimateJob): Promise<RunOutcome | undefined> {
-    const { runs, nowMs, onRun, onNight } = this.#options;
+    const { runs, nowMs, onNight } = this.#options;
     if ('night' in data) {
       await onNight(data.night);
       return undefined;
     }
-    const outcome = await runs.run(data.run, new Date(nowMs()));
-    onRun?.(data.run, outcome);
-    return outcome;
+    return await runs.run(data.run, new Date(nowMs()));
   }
 }
 
 /** A district that fails does not keep the night from ending. */
-function job({ id, night }: WaitingRun): QueueJob<EstimateJob> {
+function jobOf({ id, night }: WaitingRun, backoffMs: number): QueueJob<EstimateJob> {
   const nightly = night === undefined ? {} : { priority: NIGHT_PRIORITY, ignoreDependencyOnFailure: true };
-  return { name: 'district', data: { run: id }, opts: { ...JOB_OPTIONS, ...nightly, jobId: `estimate-${id}` } };
+  const backoff = { type: 'exponential', delay: backoffMs };
+  return {
+    name: 'district',
+    data: { run: id },
+    opts: { ...JOB_OPTIONS, ...nightly, backoff, jobId: `estimate-${id}` },
+  };
 }
