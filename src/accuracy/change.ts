@@ -7,7 +7,7 @@ import { whiten } from './noise.ts';
 const MAX_BLOCKS = 48;
 const MIN_BLOCK_ROWS = 24;
 /** Twice the logarithm of how much likelier the change makes the data, that one of so many candidates must reach. */
-const MIN_GAIN = 30;
+const MIN_GAIN = 25;
 /** Of what is known of the meter, that a change must leave to the time before and after it. */
 const MIN_SHARE = 0.06;
 /** Smaller changes over the window are no business of an inspector's. */

@@ -45,7 +45,9 @@ const SUSPECTED_SHARE = 0.5;
 const MAX_ROUNDS = 3;
 /** A stranger is told from a bad meter when its d is known so well. */
 const STRANGER_KNOWN_SD = 0.15;
-const MAX_CHANGES = 4;
+const MAX_CHANGES = 8;
+/** A change that is told is so many sd from none. */
+const SURE_CHANGE_SDS = 4.5;
 const CHANGE_SD = 0.05;
 /** Sd of a clock against the master's, s. */
 const CLOCK_SD_S = 45;
@@ -408,18 +410,18 @@ function solveOnce(
   const again = solveBalance(problem2, current.fit);
   if (again) current = { ...current, problem: problem2, fit: again };
   const changes: Candidate[] = [];
-  while (changes.length < MAX_CHANGES) {
-    const taken = new Set([...changes.map(({ meter }) => meter), ...strangers]);
-    const found = findChange(current.fit, carried, taken);
+  const looked = new Set(strangers);
+  for (let attempt = 0; attempt < MAX_CHANGES; attempt++) {
+    const found = findChange(current.fit, carried, looked);
     if (!found) break;
+    looked.add(found.meter);
     const profile = profileOf(found, rows);
     const column = carried[found.meter]!.map((kwh, t) => -kwh * profile[t]!);
-    const next = {
-      ...current.problem,
-      causes: [...current.problem.causes, { column, sd: CHANGE_SD }],
-    };
+    const next = { ...current.problem, causes: [...current.problem.causes, { column, sd: CHANGE_SD }] };
     const fit = solveBalance(next, current.fit);
-    if (!fit || fit.evidence < current.fit.evidence) break;
+    if (!fit) break;
+    const size = fit.coefficients.at(-1)!;
+    if (Math.abs(size) < SURE_CHANGE_SDS * fit.coefficientSds.at(-1)!) continue;
     changes.push(found);
     current = { ...current, problem: next, fit };
   }
