@@ -10,8 +10,8 @@ export interface CollectCalls {
   onFirstPass(): void;
 }
 
-/** Readings held at once, each 24 to 56 bytes: 42 districts of 120 meters over 49 days. */
-const MAX_HELD = 24_000_000;
+/** Readings held at once, 24 to 56 bytes each: about 28 districts of 120 meters over 49 days. */
+const MAX_HELD = 16_000_000;
 
 export async function* collectDistricts(
   instruments: readonly Instrument[],

@@ -57,6 +57,7 @@ export async function runEstimate(fleet: string, options: EstimateOptions, langu
   const { unknownInstrument, impossibleValue } = found.refused;
   if (unknownInstrument + impossibleValue > 0) put(CLI.leftOut, { unknownInstrument, impossibleValue });
   if (Object.values(found.leftOut).some((count) => count > 0)) put(OFFLINE.windowLeftOut, { ...found.leftOut });
+  if (found.readings === 0) put(OFFLINE.noReadings);
   const wrong = found.estimates.filter(({ district }) => mastersOf(district) !== 1);
   for (const { district } of wrong.slice(0, MAX_TOLD))
     put(OFFLINE.wrongMasters, { district, masters: mastersOf(district) });
@@ -74,7 +75,7 @@ export async function runEstimate(fleet: string, options: EstimateOptions, langu
     const report = {
       language,
       summary,
-      readings: { ...found.refused, ...found.leftOut },
+      readings: { read: found.readings, ...found.refused, ...found.leftOut },
       problems: complaints.sentences(language),
       districts: found.estimates.map((one) => reportDistrict(one, byDistrict.get(one.district) ?? [], language)),
       others: rows.filter(({ estimate }) => !estimate).map((row) => reportMeter(row, language)),
@@ -96,12 +97,16 @@ async function estimateFolder(
   const estimates = new Map<string, DistrictEstimate>();
   const leftOut = { offGrid: 0, outside: 0, repeated: 0, contradicting: 0 };
   let refused = { ...folder.leftOut };
+  let readings = 0;
   const collected = collectDistricts(
     folder.instruments,
     () => folder.readings(),
     { kinds, policy, days },
     {
-      onBlock: (readings) => progress.show(() => say(OFFLINE.reading, language, { readings })),
+      onBlock(seen) {
+        readings = Math.max(readings, seen);
+        progress.show(() => say(OFFLINE.reading, language, { readings: seen }));
+      },
       onFirstPass() {
         complaints.close();
         refused = { ...folder.leftOut };
@@ -125,7 +130,7 @@ async function estimateFolder(
     progress.clear();
     await threads.stop();
   }
-  return { estimates: names.map((name) => estimates.get(name)!), leftOut, refused };
+  return { estimates: names.map((name) => estimates.get(name)!), leftOut, refused, readings };
 }
 
 /** A district on which the estimator fails is told, and nothing is said of its meters; the others have theirs. */

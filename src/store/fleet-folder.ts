@@ -159,8 +159,7 @@ async function* readReadings(
         requireColumns(file, line, ['ts', 'instrument']);
         parser = new ReadingParser(file, line, ledger, kinds, tell);
         for (const name of parser.unknownColumns) unknownColumns.add(name);
-        if (tell)
-          for (const register of registersOf(ledger, kinds)) tellOr(tell, () => requireColumns(file, line, [register]));
+        if (tell) tellOr(tell, () => requireRegister(file, line, ledger, kinds));
         continue;
       }
       const { parse } = parser;
@@ -172,9 +171,11 @@ async function* readReadings(
   }
 }
 
-/** Registers that readings of this ledger should have. */
-function registersOf(ledger: ReadonlyMap<string, Instrument>, kinds: Kinds): Set<string> {
-  return new Set([...ledger.values()].map(({ kind }) => kinds.get(kind)!.register));
+/** Readings of this ledger without any register say nothing of energy. */
+function requireRegister(file: string, header: Line, ledger: ReadonlyMap<string, Instrument>, kinds: Kinds): void {
+  const registers = [...new Set([...ledger.values()].map(({ kind }) => kinds.get(kind)!.register))];
+  if (!registers.some((register) => header.cells.includes(register)))
+    requireColumns(file, header, registers.slice(0, 1));
 }
 
 class ReadingParser {

@@ -28,6 +28,7 @@ export const OFFLINE = {
   },
   moreLikeIt: { 'zh-CN': '(另有 {count} 处相同的问题)', en: ' (and {count} more like it)' },
   moreSorts: { 'zh-CN': '另有 {count} 类问题', en: 'and {count} more problems' },
+  noReadings: { 'zh-CN': '没有一条可用的读数', en: 'there is not one reading to go by' },
   windowLeftOut: {
     'zh-CN':
       '未计入的读数:不在台区的整点时刻 {offGrid} 条,在时段之外 {outside} 条,重复 {repeated} 条,与先到的矛盾 {contradicting} 条',
