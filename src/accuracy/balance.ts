@@ -56,6 +56,9 @@ export interface BalanceFit {
   readonly evidence: number;
   readonly factor: Factor;
   readonly meters: Float64Array;
+  /** All columns whitened, meters first, and the factor of their normal matrix with the prior. */
+  readonly white: Columns;
+  readonly lower: Symmetric;
 }
 
 const ROBUST_ROUNDS = 2;
@@ -104,6 +107,7 @@ interface Solved {
   readonly lower: Symmetric;
   readonly mean: Float64Array;
   readonly square: number;
+  readonly white: Columns;
   /** Degrees of freedom. */
   readonly used: number;
 }
@@ -138,7 +142,8 @@ function normalEquations(
   own: Float64Array,
 ): Solved | undefined {
   const order = columns.length;
-  const all = gram([...columns, target].map((column) => whiten(factor, column)));
+  const white = columns.map((column) => whiten(factor, column));
+  const all = gram([...white, whiten(factor, target)]);
   const normal = { order, values: new Float64Array(order * order) };
   const shift = new Float64Array(order);
   for (let i = 0; i < order; i++) {
@@ -156,7 +161,7 @@ function normalEquations(
     const known = normal.values[i * order + i]!;
     used += known / (known + prior[i]!);
   }
-  return { normal, shift, lower, mean: solve(lower, shift), square: all.values[all.values.length - 1]!, used };
+  return { normal, shift, lower, mean: solve(lower, shift), square: all.values[all.values.length - 1]!, white, used };
 }
 
 function withPrior({ order, values }: Symmetric, prior: Float64Array): Symmetric {
@@ -167,7 +172,7 @@ function withPrior({ order, values }: Symmetric, prior: Float64Array): Symmetric
 
 function conclude(
   { carried }: BalanceProblem,
-  { normal, shift, lower, mean, square }: Solved,
+  { normal, shift, lower, mean, square, white }: Solved,
   prior: Float64Array,
   rest: Pick<BalanceFit, 'parameters' | 'weight' | 'residual' | 'factor'>,
 ): BalanceFit | undefined {
@@ -189,6 +194,8 @@ function conclude(
     coefficients: mean.slice(count),
     coefficientSds,
     evidence,
+    white,
+    lower,
     meters: mean.slice(0, count),
   };
 }
