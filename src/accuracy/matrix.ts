@@ -1,7 +1,8 @@
 /**
- * Dense linear algebra on columns. Ours because a district's normal matrix is nearly all of the work, and the libraries that
- * run everywhere take several times as long for it (`bench accuracy` shows the ratio); what is small is left to them.
+ * Dense linear algebra on columns. Products and factorizations are those of numpy-ts (Zig compiled to WebAssembly with SIMD);
+ * ours is what it lacks: a product that knows it is symmetric, and a triangular inverse.
  */
+import { empty, linalg, type Matrix, matmul, NOT_POSITIVE_DEFINITE } from './matrix-numpy.ts';
 
 /** Columns of equal length. */
 export type Columns = readonly Float64Array[];
@@ -12,139 +13,83 @@ export interface Symmetric {
   readonly values: Float64Array;
 }
 
-/** Rows that stay in the first-level cache while a block of columns is worked on. */
-const ROWS_AT_ONCE = 512;
+/** Seven cache lines, and one tile of the product's kernel: an even number of lines would share few sets of the cache. */
+const COLUMNS_AT_ONCE = 56;
+/** Holds what is copied to some MB, whatever the number of rows. */
+const ROWS_AT_ONCE = 1024;
+/** Below it a triangle is inverted element by element. */
+const SMALL_TRIANGLE = 48;
 
 /** AᵀA. */
 export function gram(columns: Columns): Symmetric {
   const order = columns.length;
-  const values = new Float64Array(order * order);
-  const rows = columns[0]?.length ?? 0;
-  for (let from = 0; from < rows; from += ROWS_AT_ONCE) {
-    const to = Math.min(rows, from + ROWS_AT_ONCE);
-    for (let i = 0; i < order; i += 4) {
-      for (let j = i; j < order; j += 4) {
-        if (i + 4 <= order && j + 4 <= order) addBlock(columns, i, columns, j, from, to, values, order);
-        else addEdge(columns, i, columns, j, from, to, values, order);
-      }
-    }
-  }
+  const values = products(columns, columns, true);
   for (let i = 0; i < order; i++) for (let j = 0; j < i; j++) values[i * order + j] = values[j * order + i]!;
   return { order, values };
 }
 
 /** AᵀB, as one row of B's columns for each column of A. */
 export function cross(a: Columns, b: Columns): Float64Array {
+  return products(a, b, false);
+}
+
+/** AᵀB in blocks; with `isSymmetric` those below the diagonal are left out. */
+function products(a: Columns, b: Columns, isSymmetric: boolean): Float64Array {
   const width = b.length;
   const values = new Float64Array(a.length * width);
   const rows = a[0]?.length ?? 0;
   for (let from = 0; from < rows; from += ROWS_AT_ONCE) {
     const to = Math.min(rows, from + ROWS_AT_ONCE);
-    for (let i = 0; i < a.length; i += 4) {
-      for (let j = 0; j < width; j += 4) {
-        if (i + 4 <= a.length && j + 4 <= width) addBlock(a, i, b, j, from, to, values, width);
-        else addEdge(a, i, b, j, from, to, values, width);
+    const rights = blocksOf(b).map((block) => ({ at: block.at, matrix: asColumns(block.columns, from, to) }));
+    for (const block of blocksOf(a)) {
+      const left = asRows(block.columns, from, to);
+      for (const right of rights) {
+        if (isSymmetric && right.at < block.at) continue;
+        const product = matmul(left, right.matrix);
+        addBlock(product, values, block.at * width + right.at, width);
+        product.dispose();
       }
+      left.dispose();
     }
+    for (const { matrix } of rights) matrix.dispose();
   }
   return values;
 }
 
-/** Sixteen products at once: each value read is used four times. */
-function addBlock(
-  a: Columns,
-  i: number,
-  b: Columns,
-  j: number,
-  from: number,
-  to: number,
-  into: Float64Array,
-  width: number,
-): void {
-  const a0 = a[i]!;
-  const a1 = a[i + 1]!;
-  const a2 = a[i + 2]!;
-  const a3 = a[i + 3]!;
-  const b0 = b[j]!;
-  const b1 = b[j + 1]!;
-  const b2 = b[j + 2]!;
-  const b3 = b[j + 3]!;
-  let s00 = 0;
-  let s01 = 0;
-  let s02 = 0;
-  let s03 = 0;
-  let s10 = 0;
-  let s11 = 0;
-  let s12 = 0;
-  let s13 = 0;
-  let s20 = 0;
-  let s21 = 0;
-  let s22 = 0;
-  let s23 = 0;
-  let s30 = 0;
-  let s31 = 0;
-  let s32 = 0;
-  let s33 = 0;
-  for (let t = from; t < to; t++) {
-    const x0 = a0[t]!;
-    const x1 = a1[t]!;
-    const x2 = a2[t]!;
-    const x3 = a3[t]!;
-    const y0 = b0[t]!;
-    const y1 = b1[t]!;
-    const y2 = b2[t]!;
-    const y3 = b3[t]!;
-    s00 += x0 * y0;
-    s01 += x0 * y1;
-    s02 += x0 * y2;
-    s03 += x0 * y3;
-    s10 += x1 * y0;
-    s11 += x1 * y1;
-    s12 += x1 * y2;
-    s13 += x1 * y3;
-    s20 += x2 * y0;
-    s21 += x2 * y1;
-    s22 += x2 * y2;
-    s23 += x2 * y3;
-    s30 += x3 * y0;
-    s31 += x3 * y1;
-    s32 += x3 * y2;
-    s33 += x3 * y3;
-  }
-  let at = i * width + j;
-  into[at]! += s00;
-  into[at + 1]! += s01;
-  into[at + 2]! += s02;
-  into[at + 3]! += s03;
-  at += width;
-  into[at]! += s10;
-  into[at + 1]! += s11;
-  into[at + 2]! += s12;
-  into[at + 3]! += s13;
-  at += width;
-  into[at]! += s20;
-  into[at + 1]! += s21;
-  into[at + 2]! += s22;
-  into[at + 3]! += s23;
-  at += width;
-  into[at]! += s30;
-  into[at + 1]! += s31;
-  into[at + 2]! += s32;
-  into[at + 3]! += s33;
+function blocksOf(columns: Columns): { readonly at: number; readonly columns: Columns }[] {
+  return Array.from({ length: Math.ceil(columns.length / COLUMNS_AT_ONCE) }, (_, k) => {
+    const at = k * COLUMNS_AT_ONCE;
+    return { at, columns: columns.slice(at, at + COLUMNS_AT_ONCE) };
+  });
 }
 
-function addEdge(
-  a: Columns,
-  i: number,
-  b: Columns,
-  j: number,
-  from: number,
-  to: number,
-  into: Float64Array,
-  width: number,
-): void {
-  for (let k = i; k < Math.min(i + 4, a.length); k++) {
-    for (let l = j; l < Math.min(j + 4, width); l++) into[k * width + l]! += dot(a[k]!, b[l]!, from, to);
+function asRows(columns: Columns, from: number, to: number): Matrix {
+  const matrix = empty([columns.length, to - from]);
+  const into = matrix.data;
+  for (const [i, column] of columns.entries()) into.set(column.subarray(from, to), i * (to - from));
+  return matrix;
+}
+
+function asColumns(columns: Columns, from: number, to: number): Matrix {
+  const width = columns.length;
+  const matrix = empty([to - from, width]);
+  const into = matrix.data;
+  // Eight values of a column are one cache line.
+  for (let first = from; first < to; first += 8) {
+    const end = Math.min(to, first + 8);
+    for (let i = 0; i < width; i++) {
+      const column = columns[i]!;
+      for (let t = first; t < end; t++) into[(t - from) * width + i] = column[t]!;
+    }
+  }
+  return matrix;
+}
+
+function addBlock(block: Matrix, into: Float64Array, at: number, width: number): void {
+  const [height, columns] = block.shape;
+  const from = block.data;
+  for (let i = 0; i < height; i++) {
+    for (let j = 0; j < columns; j++) into[at + i * width + j]! += from[i * columns + j]!;
   }
 }
 
@@ -154,21 +99,23 @@ export function dot(a: Float64Array, b: Float64Array, from = 0, to = a.length): 
   return sum;
 }
 
-/** The lower triangle L of A = LLᵀ in place of A, rows as they are; undefined when A is not positive definite. */
+/** The lower triangle L of A = LLᵀ, with zeros above; undefined when A is not positive definite. */
 export function cholesky({ order, values }: Symmetric): Symmetric | undefined {
-  const lower = Float64Array.from(values);
-  for (let i = 0; i < order; i++) {
-    const row = lower.subarray(i * order, (i + 1) * order);
-    for (let j = 0; j < i; j++) {
-      const other = lower.subarray(j * order, j * order + j + 1);
-      row[j] = (row[j]! - dot(row, other, 0, j)) / other[j]!;
-    }
-    const pivot = row[i]! - dot(row, row, 0, i);
-    if (!(pivot > 0)) return undefined;
-    row[i] = Math.sqrt(pivot);
-    row.fill(0, i + 1);
+  if (order === 0) return { order, values };
+  const matrix = empty([order, order]);
+  matrix.data.set(values);
+  try {
+    const factor = linalg.cholesky(matrix);
+    const lower = factor.data.slice();
+    factor.dispose();
+    // What is not a number anywhere reaches the last pivot.
+    return lower[lower.length - 1]! > 0 ? { order, values: lower } : undefined;
+  } catch (error) {
+    if (error instanceof Error && error.message === NOT_POSITIVE_DEFINITE) return undefined;
+    throw error;
+  } finally {
+    matrix.dispose();
   }
-  return { order, values: lower };
 }
 
 export function logDeterminant(lower: Symmetric): number {
@@ -193,27 +140,78 @@ export function solve({ order, values }: Symmetric, b: Float64Array): Float64Arr
   return x;
 }
 
-/** (LLᵀ)⁻¹. */
-export function inverse({ order, values }: Symmetric): Symmetric {
-  // Rows of the transposed inverse of L: row j holds column j of L⁻¹, which begins at j.
-  const columns = new Float64Array(order * order);
-  for (let j = 0; j < order; j++) {
-    const column = columns.subarray(j * order, (j + 1) * order);
-    column[j] = 1 / values[j * order + j]!;
-    for (let i = j + 1; i < order; i++) {
-      const row = values.subarray(i * order, i * order + i + 1);
-      column[i] = -dot(row, column, j, i) / row[i]!;
+/** (LLᵀ)⁻¹ = L⁻ᵀL⁻¹. */
+export function inverse(lower: Symmetric): Symmetric {
+  const { order } = lower;
+  const inverted = new Float64Array(order * order);
+  invertTriangle(lower, inverted, 0, order);
+  return gram(
+    Array.from({ length: order }, (_, j) => Float64Array.from({ length: order }, (_, i) => inverted[i * order + j]!)),
+  );
+}
+
+/** Rows and columns [from, to) of L⁻¹. Of [A 0; B C] it is [A⁻¹ 0; −C⁻¹BA⁻¹ C⁻¹]. */
+function invertTriangle(lower: Symmetric, into: Float64Array, from: number, to: number): void {
+  const { order, values } = lower;
+  if (to - from <= SMALL_TRIANGLE) {
+    for (let j = from; j < to; j++) {
+      for (let i = j; i < to; i++) {
+        let sum = i === j ? 1 : 0;
+        for (let k = j; k < i; k++) sum -= values[i * order + k]! * into[k * order + j]!;
+        into[i * order + j] = sum / values[i * order + i]!;
+      }
     }
+    return;
   }
-  const result = new Float64Array(order * order);
-  for (let i = 0; i < order; i++) {
-    const a = columns.subarray(i * order, (i + 1) * order);
-    for (let j = i; j < order; j++) {
-      const b = columns.subarray(j * order, (j + 1) * order);
-      const value = dot(a, b, j, order);
-      result[i * order + j] = value;
-      result[j * order + i] = value;
-    }
+  const middle = from + 8 * Math.ceil((to - from) / 16);
+  invertTriangle(lower, into, from, middle);
+  invertTriangle(lower, into, middle, to);
+  const a = blockOf(into, order, from, middle, from, middle);
+  const b = blockOf(values, order, middle, to, from, middle);
+  const c = blockOf(into, order, middle, to, middle, to);
+  const ba = matmul(b, a);
+  const cba = matmul(c, ba);
+  const block = cba.data;
+  const width = middle - from;
+  for (let i = middle; i < to; i++) {
+    for (let j = 0; j < width; j++) into[i * order + from + j] = -block[(i - middle) * width + j]!;
   }
-  return { order, values: result };
+  for (const matrix of [a, b, c, ba, cba]) matrix.dispose();
+}
+
+function blockOf(values: Float64Array, order: number, top: number, bottom: number, left: number, right: number) {
+  const block = empty([bottom - top, right - left]);
+  const into = block.data;
+  for (let i = top; i < bottom; i++) {
+    into.set(values.subarray(i * order + left, i * order + right), (i - top) * (right - left));
+  }
+  return block;
+}
+
+/**
+ * The coefficients that make Σ (y − Σ_j b_j a_j)² least, by Householder's QR of [A y]; undefined when the columns depend on
+ * each other. Keeps twice the digits that `cholesky` of `gram` does, and copies everything: for small problems.
+ */
+export function leastSquares(columns: Columns, y: Float64Array): Float64Array | undefined {
+  const rows = y.length;
+  const count = columns.length;
+  if (rows < count) return undefined;
+  // Powers of two round nothing.
+  const scales = columns.map((column) => 2 ** -Math.round(Math.log2(Math.sqrt(dot(column, column)))));
+  const scaled = columns.map((column, j) => column.map((value) => value * scales[j]!));
+  const matrix = asColumns([...scaled, y], 0, rows);
+  const triangle = linalg.qr(matrix, 'r');
+  const width = count + 1;
+  const r = triangle.data.slice();
+  matrix.dispose();
+  triangle.dispose();
+  const x = new Float64Array(count);
+  for (let i = count - 1; i >= 0; i--) {
+    const pivot = r[i * width + i]!;
+    if (!(Math.abs(pivot) > rows * Number.EPSILON)) return undefined;
+    let sum = r[i * width + count]!;
+    for (let j = i + 1; j < count; j++) sum -= r[i * width + j]! * x[j]!;
+    x[i] = sum / pivot;
+  }
+  return x.map((value, j) => value * scales[j]!);
 }
