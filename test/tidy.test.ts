@@ -393,6 +393,7 @@ describe('texts', () => {
     'columns of readings': COLUMN_TEXTS.readings,
     'columns of findings': COLUMN_TEXTS.findings,
     'columns of tasks': COLUMN_TEXTS.tasks,
+    'columns of estimates': COLUMN_TEXTS.estimates,
     'states of runs': RUN_STATE_NAMES,
     kinds: KIND_NAMES,
     states: STATE_NAMES,

@@ -13,6 +13,7 @@ import { type HandoverOptions, type HandoverProgress, type HandoverSummary, hand
 import {
   boundsOf,
   changesOf,
+  estimatesSource,
   findingsSource,
   lateReadings,
   ReadingsSource,
@@ -79,7 +80,7 @@ export async function runHandover(
     undo.push(() => parquet.close());
     return await handOver(
       {
-        sources: [readings, findingsSource(kept), tasksSource(kept)],
+        sources: [readings, findingsSource(kept), tasksSource(kept), estimatesSource(kept)],
         target,
         parquet,
         calendar: new Calendar(settings.zone),

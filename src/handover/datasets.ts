@@ -4,11 +4,12 @@ import { ROLES } from '../fleet/instrument.ts';
 import type { Kinds } from '../fleet/kind.ts';
 import { QUANTITIES, type Quantity, unitOf } from '../fleet/quantity.ts';
 import { TASK_KINDS, TASK_STATES, VERDICTS } from '../fleet/task.ts';
+import { VERDICT_NAMES } from '../texts/accuracy.ts';
 import { COLUMN_TEXTS, DATASET_TEXTS, QUANTITY_TEXTS } from '../texts/handover.ts';
 import type { Text } from '../texts/text.ts';
 
 /** Each in the order of its appearance; more may follow. */
-export const DATASET_NAMES = ['readings', 'findings', 'tasks'] as const;
+export const DATASET_NAMES = ['readings', 'findings', 'tasks', 'estimates'] as const;
 export type DatasetName = (typeof DATASET_NAMES)[number];
 
 export type ColumnType = 'VARCHAR' | 'DOUBLE' | 'BIGINT' | 'TIMESTAMP';
@@ -96,8 +97,36 @@ export function tasksDataset(): Dataset {
   return { name: 'tasks', version: 1, about: DATASET_TEXTS.tasks, columns };
 }
 
+export function estimatesDataset(): Dataset {
+  const about = COLUMN_TEXTS.estimates;
+  const columns: Column[] = [
+    number('run', about.run),
+    text('instrument', about.instrument),
+    text('district', about.district),
+    time('from_ts', about.from_ts),
+    time('to_ts', about.to_ts),
+    time('finished_at', about.finished_at),
+    figure('error_pct', '%', about.error_pct),
+    figure('sd_pct', '%', about.sd_pct),
+    figure('low_pct', '%', about.low_pct),
+    figure('high_pct', '%', about.high_pct),
+    figure('p_inaccurate', '1', about.p_inaccurate),
+    figure('mpe_pct', '%', about.mpe_pct),
+    text('verdict', about.verdict, { values: Object.keys(VERDICT_NAMES) }),
+    text('reason_code', about.reason_code, { nullable: true }),
+    text('reason_params', about.reason_params, { nullable: true }),
+    number('rows_used', about.rows_used),
+    number('rows_refused', about.rows_refused),
+    figure('energy_kwh', 'kWh', about.energy_kwh),
+    figure('clock_offset_s', 's', about.clock_offset_s),
+    text('change', about.change, { nullable: true }),
+    text('method', about.method),
+  ];
+  return { name: 'estimates', version: 1, about: DATASET_TEXTS.estimates, columns };
+}
+
 export function allDatasets(kinds: Kinds): Dataset[] {
-  return [readingsDataset(kinds), findingsDataset(), tasksDataset()];
+  return [readingsDataset(kinds), findingsDataset(), tasksDataset(), estimatesDataset()];
 }
 
 type More = Partial<Pick<Column, 'nullable' | 'values'>>;
@@ -108,6 +137,10 @@ function text(name: string, about: Text, more: More = {}): Column {
 
 function number(name: string, about: Text, more: More = {}): Column {
   return { name, type: 'BIGINT', about, nullable: false, ...more };
+}
+
+function figure(name: string, unit: string, about: Text): Column {
+  return { name, type: 'DOUBLE', about, nullable: true, unit };
 }
 
 function time(name: string, about: Text, more: More = {}): Column {

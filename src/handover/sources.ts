@@ -4,10 +4,17 @@ import type { Instrument } from '../fleet/instrument.ts';
 import type { Kinds } from '../fleet/kind.ts';
 import type { Reading } from '../fleet/reading.ts';
 import type { PostgresHandover } from '../store/postgres-handover.ts';
-import { FINDINGS_TO_HAND_OVER, TASKS_TO_HAND_OVER } from '../store/postgres-handover.ts';
+import { ESTIMATES_TO_HAND_OVER, FINDINGS_TO_HAND_OVER, TASKS_TO_HAND_OVER } from '../store/postgres-handover.ts';
 import type { ReadingStore } from '../store/readings.ts';
 import { type Day, dayAt } from './calendar.ts';
-import { type Dataset, findingsDataset, type Row, readingsDataset, tasksDataset } from './datasets.ts';
+import {
+  type Dataset,
+  estimatesDataset,
+  findingsDataset,
+  type Row,
+  readingsDataset,
+  tasksDataset,
+} from './datasets.ts';
 import type { LedgerMark } from './manifest.ts';
 import type { Change, LedgerRegions } from './plan.ts';
 import type { Source } from './run.ts';
@@ -123,6 +130,13 @@ export function findingsSource(kept: PostgresHandover): Source {
 
 export function tasksSource(kept: PostgresHandover): Source {
   return keptSource(tasksDataset(), kept, TASKS_TO_HAND_OVER);
+}
+
+export function estimatesSource(kept: PostgresHandover): Source {
+  return {
+    ...keptSource(estimatesDataset(), kept, ESTIMATES_TO_HAND_OVER),
+    rows: ({ fromMs, toMs }, region) => kept.estimateRows(fromMs, toMs, region),
+  };
 }
 
 function keptSource(dataset: Dataset, kept: PostgresHandover, what: typeof FINDINGS_TO_HAND_OVER): Source {

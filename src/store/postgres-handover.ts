@@ -15,6 +15,9 @@ const PAGE_ROWS = 5_000;
 const EPOCH_MS = (column: string) => `(extract(epoch FROM ${column}) * 1000)::float8`;
 const SUBJECT = `CASE WHEN instrument IS NULL THEN 'district' ELSE 'instrument' END AS subject`;
 
+/** Runs of a page: some thousand meters. */
+const PAGE_RUNS = 40;
+
 interface Kept {
   readonly table: string;
   /** The day a row lies under. */
@@ -40,6 +43,16 @@ export const TASKS_TO_HAND_OVER: Kept = {
   columns: `t.id::float8 AS id, t.kind, cause, ${SUBJECT}, i.id AS instrument, t.district, severity, t.state, verdict, reason_code,
     reason_params::text AS reason_params, ${EPOCH_MS('t.created_at')} AS created_at, ${EPOCH_MS('t.updated_at')} AS updated_at,
     ${EPOCH_MS('due_at')} AS due_at, ${EPOCH_MS('escalated_at')} AS escalated_at`,
+};
+
+/** One row for each meter of a run; `columns` are those of the meters. */
+export const ESTIMATES_TO_HAND_OVER: Kept = {
+  table: 'district_estimates',
+  began: 'to_ts',
+  changed: 'finished_at',
+  columns: `e.id::float8 AS run, i.id AS instrument, e.district, ${EPOCH_MS('e.from_ts')}, ${EPOCH_MS('e.to_ts')}, ${EPOCH_MS('e.finished_at')},
+    m.error_pct, m.sd_pct, m.low_pct, m.high_pct, m.p_inaccurate, m.mpe_pct, m.verdict, m.reason ->> 'code', (m.reason -> 'params')::text,
+    m.rows_used, m.rows_refused, m.energy_kwh, m.clock_offset_s, m.change::text, e.method::text`,
 };
 
 export type Cells = readonly (string | number | null)[];
@@ -106,6 +119,30 @@ export class PostgresHandover {
       if (rows.length > 0) yield rows;
       if (rows.length < PAGE_ROWS) return;
       after = rows.at(-1)![0] as number;
+    }
+  }
+
+  /** In order of run and instrument. */
+  async *estimateRows(fromMs: number, toMs: number, region: string): AsyncIterable<Cells[]> {
+    const { columns } = ESTIMATES_TO_HAND_OVER;
+    for (let after = '0'; ; ) {
+      const runs = await this.#pool.query<{ id: string }>(
+        patient(
+          `SELECT id FROM district_estimates WHERE state = 'done' AND region = $1 AND to_ts >= $2 AND to_ts < $3 AND id > $4
+           ORDER BY id LIMIT ${PAGE_RUNS}`,
+          [region, new Date(fromMs), new Date(toMs), after],
+        ),
+      );
+      const ids = runs.rows.map(({ id }) => id);
+      const query = patient(
+        `SELECT ${columns} FROM district_estimates e JOIN meter_estimates m ON m.run = e.id JOIN instruments i ON i.key = m.instrument
+         WHERE e.id = ANY ($1::bigint[]) ORDER BY e.id, i.id`,
+        [ids],
+      );
+      const { rows } = await this.#pool.query<(string | number | null)[]>({ ...query, rowMode: 'array' });
+      if (rows.length > 0) yield rows;
+      if (ids.length < PAGE_RUNS) return;
+      after = ids.at(-1)!;
     }
   }
 

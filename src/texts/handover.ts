@@ -15,6 +15,11 @@ export const DATASET_TEXTS = {
     'zh-CN': '监管任务:由发现生成的工作。归入生成之日;有变化时该日重新导出。按编号排序。不含人名和备注。',
     en: 'Tasks: work that findings raised. They lie under the day they were raised on, which is exported again when one of them changes. Sorted by id. Without names of people and their notes.',
   },
+  estimates: {
+    'zh-CN':
+      '运行误差估计:一只表在一个窗口的误差及其依据。归入窗口结束之日。按次序号、器具排序。远程估计不是法定结论。',
+    en: 'Estimates of running errors: that of one meter in one window, and what it rests on. They lie under the day on which the window ended. Sorted by run and instrument. An estimate is no legal verdict.',
+  },
 } as const satisfies Record<string, Text>;
 
 const INSTRUMENT: Text = { 'zh-CN': '计量器具的台账编号', en: 'id of the instrument in the ledger' };
@@ -79,6 +84,38 @@ export const COLUMN_TEXTS = {
     updated_at: { 'zh-CN': '最近变化的时间', en: 'when it changed last' },
     due_at: { 'zh-CN': '期限', en: 'deadline' },
     escalated_at: { 'zh-CN': '升级的时间', en: 'when it escalated' },
+  },
+  estimates: {
+    run: {
+      'zh-CN': '估计的次序号,同一台区同一窗口的各表相同',
+      en: 'number of the run; the same for all meters of a district and window',
+    },
+    instrument: INSTRUMENT,
+    district: DISTRICT,
+    from_ts: { 'zh-CN': '窗口开始', en: 'begin of the window' },
+    to_ts: { 'zh-CN': '窗口结束', en: 'end of the window' },
+    finished_at: { 'zh-CN': '算出的时间', en: 'when it was made' },
+    error_pct: {
+      'zh-CN': '误差,占真实电量的百分数,正为走快;无法得出时为空',
+      en: 'error in percent of true energy, positive = fast; null = nothing can be said',
+    },
+    sd_pct: { 'zh-CN': '标准差', en: 'standard deviation' },
+    low_pct: { 'zh-CN': '95 % 区间下限', en: 'lower end of the 95 % interval' },
+    high_pct: { 'zh-CN': '95 % 区间上限', en: 'upper end of the 95 % interval' },
+    p_inaccurate: { 'zh-CN': '误差超出最大允许误差的概率', en: 'probability of an error beyond the MPE' },
+    mpe_pct: { 'zh-CN': '最大允许误差(±)', en: 'maximum permissible error (±)' },
+    verdict: { 'zh-CN': '结论', en: 'verdict' },
+    reason_code: { 'zh-CN': '不能再进一步的理由的代码', en: 'code of the reason why it is no more' },
+    reason_params: REASON_PARAMS,
+    rows_used: { 'zh-CN': '该表参与的行数', en: 'rows in which the meter took part' },
+    rows_refused: { 'zh-CN': '该表未能参与的行数', en: 'rows in which it could not' },
+    energy_kwh: { 'zh-CN': '窗口内的电量', en: 'energy in the window' },
+    clock_offset_s: {
+      'zh-CN': '时钟相对总表的偏差,正为慢;未估计时为空',
+      en: 'clock against the master’s, positive = late; null = not estimated',
+    },
+    change: { 'zh-CN': '窗口内的漂移或突变,JSON 对象', en: 'drift or step inside the window: a JSON object' },
+    method: { 'zh-CN': '方法,JSON 对象', en: 'method: a JSON object' },
   },
 } as const satisfies Record<string, Record<string, Text>>;
 

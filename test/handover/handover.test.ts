@@ -191,7 +191,7 @@ describe('what is handed over', () => {
       expect(readFileSync(join(to, path))).toHaveLength(bytes);
       expect({ rows, schemaVersion }).toEqual({ rows: 24, schemaVersion: 1 });
     }
-    expect(Object.keys(JSON.parse(readFileSync(join(to, '_manifest/schema.json'), 'utf8')).datasets)).toHaveLength(3);
+    expect(Object.keys(JSON.parse(readFileSync(join(to, '_manifest/schema.json'), 'utf8')).datasets)).toHaveLength(4);
     expect(existsSync(join(to, '_tmp'))).toBe(false);
   });
 });
@@ -373,4 +373,50 @@ describe('asked for', () => {
     expect(parquetOf(to).size).toBe(2);
     expect((await handOver(MORNING)).days).toEqual(['readings 2026-03-02', 'readings 2026-03-03']);
   });
+});
+
+it('estimates lie under the day their window ended on, and are written again when more are made', async () => {
+  const estimated = async (district: string, endMs: number, madeMs: number, errors: readonly (number | null)[]) => {
+    const [run] = await town.sql<{ id: string }>(
+      `INSERT INTO district_estimates (district, region, to_ts, asked_by, asked_at, state, finished_at, from_ts, rows, method, notes)
+       VALUES ($1, '220302', $2, 'system', $3, 'done', $3, $2::timestamptz - interval '49 days', 4704, '{"version": "1"}', '[]') RETURNING id`,
+      [district, new Date(endMs), new Date(madeMs)],
+    );
+    for (const [i, error] of errors.entries()) {
+      const reason = error === null ? { code: 'too_few_rows', params: { rows: 3, needed: 300 } } : null;
+      await town.sql(
+        `INSERT INTO meter_estimates (run, instrument, error_pct, mpe_pct, verdict, reason, rows_used, rows_refused)
+         VALUES ($1, $2, $3, 2, $4, $5, 4700, 4)`,
+        [run!.id, i + 2, error, error === null ? 'undetermined' : 'inaccurate', JSON.stringify(reason)],
+      );
+    }
+  };
+  await estimated('D-1', T0 + DAY, T0 + DAY + 2 * HOUR, [7.5, null]);
+  await town.sql(
+    `INSERT INTO district_estimates (district, region, to_ts, asked_by, asked_at) VALUES ('D-3', '220302', $1, 'chief', $1)`,
+    [new Date(T0 + DAY)],
+  );
+  expect((await handOver(MORNING)).days).toEqual(['estimates 2026-03-02']);
+  const rows = () =>
+    ask(
+      `SELECT run, instrument, district, error_pct, verdict, reason_code, epoch_ms(to_ts)::VARCHAR AS ms
+       FROM read_parquet('${to}/estimates/**/*.parquet', hive_partitioning = false) ORDER BY run, instrument`,
+    );
+  const ms = String(T0 + DAY);
+  expect(await rows()).toEqual([
+    { run: '1', instrument: 'M-2', district: 'D-1', error_pct: 7.5, verdict: 'inaccurate', reason_code: null, ms },
+    {
+      run: '1',
+      instrument: 'M-3',
+      district: 'D-1',
+      error_pct: null,
+      verdict: 'undetermined',
+      reason_code: 'too_few_rows',
+      ms,
+    },
+  ]);
+  expect((await handOver(MORNING + HOUR)).days).toEqual([]);
+  await estimated('D-5', T0 + DAY, MORNING + HOUR, [0.1]);
+  expect((await handOver(MORNING + 2 * HOUR)).days).toEqual(['estimates 2026-03-02']);
+  expect(await rows()).toHaveLength(3);
 });
