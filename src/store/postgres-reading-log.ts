@@ -2,11 +2,10 @@
 import type pg from 'pg';
 import type { Reading } from '../fleet/reading.ts';
 import type { LogEntry } from '../rules/reorder.ts';
+import { LOCKS } from './postgres-lock.ts';
 import { decodeReadings, encodeReadings } from './reading-blocks.ts';
 import type { AppendResult, ReadingStore } from './readings.ts';
 
-/** Any constant. Held from taking an id until the commit is visible, so that nobody reads past an entry still to come. */
-const LOG_LOCK = 7_236_404;
 /** Entries fetched at once: some tens of megabytes when every commit was full. */
 const ENTRIES_PER_FETCH = 16;
 
@@ -22,7 +21,7 @@ export class PostgresReadingLog {
     await this.#pool.query(
       `WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock($1))
        INSERT INTO reading_log (logged_at, readings) SELECT clock_timestamp(), $2 FROM turn`,
-      [LOG_LOCK, encodeReadings(readings)],
+      [LOCKS.readingLog, encodeReadings(readings)],
     );
   }
 
