@@ -12,12 +12,12 @@ export const SHAPES: readonly Shape[] = ['single', 'gateway'];
 export const FIRST: LoadFill = { window: 1, publishesPerConnection: 3 };
 
 /** In flight per connection, as in `bench ingest`. */
-const WINDOW: Record<Shape, number> = { single: 20, gateway: 4 };
+export const WINDOW: Record<Shape, number> = { single: 20, gateway: 4 };
 /**
  * At an external broker. The sessions of a worker share the messages, and what a gateway sends close together may overtake
  * itself there, which it does not do in service: it sends once in a quarter of an hour.
  */
-const WINDOW_OUTSIDE: Record<Shape, number> = { single: 20, gateway: 1 };
+export const WINDOW_OUTSIDE: Record<Shape, number> = { single: 20, gateway: 1 };
 /** Per connection, acknowledged by the broker and not stored yet: enough to keep every worker busy between two counts. */
 export const AHEAD: Record<Shape, number> = { single: 150, gateway: 4 };
 

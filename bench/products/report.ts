@@ -15,7 +15,7 @@ import {
   type Run,
   STORES,
 } from './combinations.ts';
-import { AHEAD, FLEET } from './offered.ts';
+import { AHEAD, FLEET, WINDOW, WINDOW_OUTSIDE } from './offered.ts';
 
 export interface Products {
   measuredOn: string;
@@ -125,7 +125,7 @@ function notes(rows: readonly Row[], cores: number): string[] {
   ];
   if (among(({ broker }) => broker === 'mosquitto').length > 0)
     found.push(
-      `Mosquitto acknowledges before anything is stored, so the load follows what is stored, at most ${count(AHEAD.single * FLEET.gateways)} publishes of 1 reading or ${count(AHEAD.gateway * FLEET.gateways)} of 100 ahead. A worker's sessions share the messages, so some overtake those of the same gateway before them, and the store has to look whether it knows them: more than in service, where a gateway sends once in a quarter of an hour.`,
+      `Mosquitto acknowledges before anything is stored, so the load follows what is stored, at most ${count(AHEAD.single * FLEET.gateways)} publishes of 1 reading or ${count(AHEAD.gateway * FLEET.gateways)} of 100 ahead. A worker's sessions share the messages, so some overtake those of the same gateway before them, and the store has to look whether it knows them: more than in service, where a gateway sends once in a quarter of an hour, and less than with the ${WINDOW.gateway} publishes of 100 in flight per gateway that the embedded broker is offered; ${WINDOW_OUTSIDE.gateway} here.`,
     );
   if (fronts.length > 0)
     found.push(
