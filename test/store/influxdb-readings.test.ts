@@ -46,7 +46,6 @@ describe.skipIf(INFLUXD === undefined && !REQUIRED)('InfluxDB', () => {
       bucket,
       idOf: (key) => `M-${key}`,
       keys: () => [1, 2, 3],
-      alone: true,
       nowMs: () => T0,
       ...options,
     });
@@ -284,20 +283,6 @@ describe.skipIf(INFLUXD === undefined && !REQUIRED)('InfluxDB', () => {
       conflicts: [{ key: 2, tsMs: T0 + MINUTE, kept: { active_import_kwh: 3 }, refused: { active_import_kwh: 9 } }],
     });
     expect((await kept(mine, [2])).map(({ values }) => values[0])).toEqual([3, 4]);
-  });
-
-  it('sees what another process stored before it writes, unless it is alone', async () => {
-    const bucket = await database();
-    const [one, other] = [store(bucket, { alone: false }), store(bucket, { alone: false })];
-    await one.append([reading(1, 0, 1)]);
-    await other.append([reading(1, 15, 2), reading(1, 30, 3)]);
-    expect(await one.append([reading(1, 15, 9), reading(1, 30, 3), reading(1, 45, 4)])).toEqual({
-      stored: 1,
-      duplicates: 1,
-      conflicts: [
-        { key: 1, tsMs: T0 + 15 * MINUTE, kept: { active_import_kwh: 2 }, refused: { active_import_kwh: 9 } },
-      ],
-    });
   });
 
   it('splits what the server calls too large, and remembers', async () => {
