@@ -50,11 +50,11 @@ export async function measureIngest(
 }
 
 /** A pipeline on a fresh database with a load generator connected to it; both are gone afterwards. */
-export async function withLoadedPipeline<T>(
+export async function withLoadedPipeline<T, R extends RunningPipeline>(
   postgres: BenchPostgres,
-  pipeline: Pipeline,
+  pipeline: Pick<Pipeline<R>, 'start'>,
   settings: Pick<IngestSettings, 'fleet' | 'historyDays'>,
-  use: (running: RunningPipeline, load: Load) => Promise<T>,
+  use: (running: R, load: Load) => Promise<T>,
 ): Promise<T> {
   const databaseUrl = await postgres.freshDatabase(DATABASE);
   const running = await pipeline.start({ databaseUrl, fleet: settings.fleet });
@@ -72,16 +72,18 @@ export async function withLoadedPipeline<T>(
 }
 
 export function connectLoad(
-  target: Pick<RunningPipeline, 'mqttPort' | 'credentials'>,
+  target: Pick<RunningPipeline, 'mqttPort' | 'credentials' | 'topic' | 'storedBy'>,
   fleet: BenchFleet,
   historyDays: number,
 ): Promise<Load> {
   return startLoad({
     port: target.mqttPort,
     startMs: historyStartMs(historyDays),
+    ...(target.storedBy && { storedBy: target.storedBy }),
     connections: Array.from({ length: fleet.gateways }, (_, gateway) => ({
       ...target.credentials(gateway),
       instruments: instrumentIds(fleet, gateway),
+      ...(target.topic && { topic: target.topic(gateway) }),
     })),
   });
 }
@@ -106,7 +108,10 @@ async function measureShape(
 }
 
 /** Acknowledged means stored: counts the readings of a few instruments against what the generator had acknowledged. */
-async function expectAllStored(running: RunningPipeline, { steps }: LoadResult): Promise<void> {
+export async function expectAllStored(
+  running: Pick<RunningPipeline, 'storedReadings'>,
+  { steps }: LoadResult,
+): Promise<void> {
   if (!running.storedReadings) return;
   for (const gateway of [0, Math.floor(steps.length / 2), steps.length - 1]) {
     const instrument = instrumentId(gateway, 0);

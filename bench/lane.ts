@@ -2,6 +2,7 @@
 import { connect, type Socket } from 'node:net';
 import mqttPacket from 'mqtt-packet';
 import type { Credentials } from './fleet.ts';
+import type { LoadConnection } from './load.ts';
 import { encodeTemplates, type Shape, StepText, type Template, writePublish } from './publishes.ts';
 
 const PUBACK = 0x40;
@@ -30,7 +31,7 @@ export class Lane {
   /** 15 minute steps begun, which is the number of readings the lane's first instrument has sent. */
   steps = 0;
   readonly #socket: Socket;
-  readonly #instruments: string[];
+  readonly #connection: LoadConnection;
   readonly #text: StepText;
   readonly #onAck: (sentMs: number, nowMs: number) => void;
   readonly #onLost: (error: Error) => void;
@@ -45,13 +46,13 @@ export class Lane {
 
   constructor(
     socket: Socket,
-    instruments: string[],
+    connection: LoadConnection,
     startMs: number,
     onAck: (sentMs: number, nowMs: number) => void,
     onLost: (error: Error) => void,
   ) {
     this.#socket = socket;
-    this.#instruments = instruments;
+    this.#connection = connection;
     this.#text = new StepText(startMs);
     this.#onAck = onAck;
     this.#onLost = onLost;
@@ -61,7 +62,7 @@ export class Lane {
   }
 
   begin(run: LaneRun): void {
-    this.#templates = encodeTemplates(run.shape, this.#instruments);
+    this.#templates = encodeTemplates(run.shape, this.#connection.instruments, this.#connection.topic);
     this.#next = 0;
     this.#window = run.window;
     this.#pace = run.pace;

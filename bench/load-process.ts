@@ -4,12 +4,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Lane, openConnection } from './lane.ts';
 import type { LoadFill, LoadRequest, LoadResult, LoadRun, LoadTarget } from './load.ts';
 import { answerQuestions } from './process.ts';
+import { countStored, perSecond } from './stored-count.ts';
 
 const CONNECTS_AT_ONCE = 20;
 const DRAIN_TIMEOUT_MS = 60_000;
 const DRAIN_POLL_MS = 5;
 /** Finer than this the timer would cost more than the publishes it paces. */
 const PACE_TICK_MS = 1;
+/** An answer costs a service a few milliseconds. */
+const STORED_POLL_MS = 50;
 
 interface Measurement {
   fromMs: number;
@@ -20,6 +23,7 @@ interface Measurement {
 
 let lanes: Lane[] = [];
 let instrumentsPerLane = 0;
+let storedBy: string[] | undefined;
 let measurement = newMeasurement();
 let failure: Error | undefined;
 
@@ -42,13 +46,14 @@ async function connectAll(target: LoadTarget): Promise<void> {
     for (let next = waiting.shift(); next; next = waiting.shift()) {
       const [index, connection] = next;
       const socket = await openConnection(target.port, connection);
-      opened[index] = new Lane(socket, connection.instruments, target.startMs, onAck, (error) => {
+      opened[index] = new Lane(socket, connection, target.startMs, onAck, (error) => {
         failure ??= error;
       });
     }
   };
   await Promise.all(Array.from({ length: CONNECTS_AT_ONCE }, connector));
   lanes = opened;
+  storedBy = target.storedBy;
 }
 
 async function run(request: LoadRun): Promise<LoadResult> {
@@ -65,23 +70,76 @@ async function run(request: LoadRun): Promise<LoadResult> {
     const nowMs = performance.now();
     for (const lane of lanes) lane.pump(nowMs);
   };
+  const readingsPerPublish = request.shape === 'gateway' ? instrumentsPerLane : 1;
+  const atStart = storedBy && (await countStored(storedBy));
+  const following =
+    atStart && request.ahead ? keepAhead(request.ahead, atStart.readings, readingsPerPublish) : undefined;
   pumpAll();
   const ticker = intervalMs ? setInterval(pumpAll, PACE_TICK_MS) : undefined;
   try {
     await sleepUnlessFailed(request.warmupMs);
+    const from = storedBy && (await countStored(storedBy));
     const cpuBefore = process.cpuUsage();
     await sleepUnlessFailed(toMs - performance.now());
     const cpu = process.cpuUsage(cpuBefore);
+    const to = storedBy && (await countStored(storedBy));
+    await following?.stop();
     // What was due by the end is still sent and waited for.
     for (const lane of lanes) lane.limit = intervalMs ? Math.max(lane.sent, lane.dueBy(toMs)) : lane.sent;
     await drain();
-    return result(request.shape === 'gateway', request.measureMs, (cpu.user + cpu.system) / 1000 / request.measureMs);
+    const generatorCpu = (cpu.user + cpu.system) / 1000 / request.measureMs;
+    const acknowledged = result(request.shape === 'gateway', request.measureMs, generatorCpu);
+    if (!from || !to) return acknowledged;
+    await untilStored(atStart!.readings + acknowledged.acknowledged * readingsPerPublish);
+    return { ...acknowledged, storedReadingsPerSecond: perSecond(from, to) };
   } finally {
     clearInterval(ticker);
+    await following?.stop();
+  }
+}
+
+/** Lets every lane publish so much more than its share of what is stored. */
+function keepAhead(ahead: number, storedAtStart: number, readingsPerPublish: number): { stop(): Promise<void> } {
+  let stopped = false;
+  const allow = (publishes: number) => {
+    for (const lane of lanes) lane.limit = Math.floor(publishes / lanes.length) + ahead;
+  };
+  allow(0);
+  const following = (async () => {
+    while (!stopped) {
+      const { readings } = await countStored(storedBy!);
+      if (stopped) return;
+      allow((readings - storedAtStart) / readingsPerPublish);
+      for (const lane of lanes) lane.pump(performance.now());
+      await sleep(STORED_POLL_MS);
+    }
+  })().catch((error) => {
+    failure ??= error as Error;
+  });
+  return {
+    stop: () => {
+      stopped = true;
+      return following;
+    },
+  };
+}
+
+async function untilStored(expected: number): Promise<void> {
+  let last = 0;
+  let deadlineMs = performance.now() + DRAIN_TIMEOUT_MS;
+  for (;;) {
+    const { readings } = await countStored(storedBy!);
+    if (readings === expected) return;
+    if (readings > expected) throw new Error(`${expected} readings were sent, and ${readings} counted as stored`);
+    if (readings > last) deadlineMs = performance.now() + DRAIN_TIMEOUT_MS;
+    last = readings;
+    if (performance.now() > deadlineMs) throw new Error(`${expected - readings} readings were never stored`);
+    await sleep(STORED_POLL_MS);
   }
 }
 
 async function fill(request: LoadFill): Promise<LoadResult> {
+  const atStart = storedBy && (await countStored(storedBy));
   const startMs = performance.now();
   for (const lane of lanes) {
     lane.begin({ shape: 'gateway', window: request.window });
@@ -93,6 +151,7 @@ async function fill(request: LoadFill): Promise<LoadResult> {
   await drain();
   const cpu = process.cpuUsage(cpuBefore);
   const tookMs = performance.now() - startMs;
+  if (atStart) await untilStored(atStart.readings + lanes.length * request.publishesPerConnection * instrumentsPerLane);
   return result(true, tookMs, (cpu.user + cpu.system) / 1000 / tookMs);
 }
 

@@ -6,11 +6,15 @@ import type { Shape } from './publishes.ts';
 
 export interface LoadConnection extends Credentials {
   instruments: string[];
+  /** Where it publishes, when a broker wants another topic than the service's own. */
+  topic?: string;
 }
 
 export interface LoadTarget {
   port: number;
   connections: LoadConnection[];
+  /** Addresses of the processes that store, when stored readings are to be counted as well. */
+  storedBy?: string[];
   /** Time of the first reading of every instrument; each further reading is 15 minutes later. */
   startMs: number;
 }
@@ -23,6 +27,11 @@ export interface LoadRun {
   measureMs: number;
   /** Publishes per second over all connections, on a schedule that does not wait for answers; absent = as fast as acknowledged. */
   ratePerSecond?: number;
+  /**
+   * How many publishes of a connection may be ahead of what is stored. For a broker that acknowledges before anything is
+   * stored: it would take in more than can be stored, and keep the processor busy with it.
+   */
+  ahead?: number;
 }
 
 export interface LoadFill {
@@ -34,6 +43,8 @@ export interface LoadResult {
   publishesPerSecond: number;
   readingsPerSecond: number;
   acknowledged: number;
+  /** Counted by those who store; absent when they are not asked. */
+  storedReadingsPerSecond?: number;
   p50Ms: number;
   p99Ms: number;
   maxMs: number;

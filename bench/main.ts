@@ -11,6 +11,8 @@ import { meterwarden } from './pipelines/meterwarden.ts';
 import type { Pipeline } from './pipelines/pipeline.ts';
 import { plainInsert } from './pipelines/plain-insert.ts';
 import { type BenchPostgres, startPostgres } from './postgres.ts';
+import { COMBINATIONS, type Combination } from './products/combinations.ts';
+import { type ProductOptions, products } from './products/command.ts';
 import type { Shape } from './publishes.ts';
 import { renderReport } from './report.ts';
 import { measureRulesMemory, type RulesMemory } from './rules-memory.ts';
@@ -66,6 +68,15 @@ function shapesNamed(text: string): Shape[] {
   return text.split(',').map((name) => {
     if (name !== 'single' && name !== 'gateway') throw new InvalidArgumentError(`'${name}' is none of single, gateway`);
     return name;
+  });
+}
+
+function combinationsNamed(text: string): Combination[] {
+  return text.split(',').map((name) => {
+    const combination = COMBINATIONS.find((c) => c.name === name.trim());
+    if (!combination)
+      throw new InvalidArgumentError(`'${name}' is none of ${COMBINATIONS.map((c) => c.name).join(', ')}`);
+    return combination;
   });
 }
 
@@ -151,6 +162,19 @@ program
   .option('--with-stack', 'also measure Mosquitto → Node-RED → InfluxDB', false)
   .option('--json <file>', 'everything measured, as JSON')
   .action(ingest);
+program
+  .command('products')
+  .description('the service on each combination of products, as ratios to the embedded default')
+  .option('--rounds <n>', 'rounds over all combinations; the medians count', positive, 3)
+  .option('--warmup <s>', 'seconds before each measurement', positive, 1.5)
+  .option('--seconds <s>', 'seconds of each measurement', positive, 3)
+  .addOption(
+    new Option('--only <names>', 'besides the default').default(COMBINATIONS, 'all').argParser(combinationsNamed),
+  )
+  .option('--from <file>', 'render what was measured before, instead of measuring')
+  .option('--json <file>', 'everything measured, as JSON')
+  .option('--doc <files...>', 'pages whose marked part is renewed')
+  .action((options: ProductOptions) => products(options, progress));
 program
   .command('cost')
   .description('processor time, bytes and memory per reading, instrument and connection, at moderate rates')

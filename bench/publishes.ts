@@ -25,20 +25,20 @@ export interface Template {
 }
 
 /** One publish per instrument (`single`), or one publish with a reading of every instrument (`gateway`). */
-export function encodeTemplates(shape: Shape, instruments: string[]): Template[] {
-  if (shape === 'gateway') return [encodeTemplate(instruments)];
+export function encodeTemplates(shape: Shape, instruments: string[], topic = GATEWAY_TOPIC): Template[] {
+  if (shape === 'gateway') return [encodeTemplate(topic, instruments)];
   // Whatever the shape, an instrument's registers go on where they were.
-  const templates = instruments.map((id, index) => encodeTemplate([id], index));
+  const templates = instruments.map((id, index) => encodeTemplate(topic, [id], index));
   if (new Set(templates.map((t) => t.bytes.length)).size > 1)
     throw new Error('instrument ids differ in length, publishes cannot share slots');
   return templates;
 }
 
-function encodeTemplate(instruments: string[], firstIndex = 0): Template {
+function encodeTemplate(topic: string, instruments: string[], firstIndex = 0): Template {
   const payload = Buffer.from(`{${instruments.map((id, i) => encodeInstrument(id, firstIndex + i)).join(',')}}`);
   const bytes = mqttPacket.generate({
     cmd: 'publish',
-    topic: GATEWAY_TOPIC,
+    topic,
     qos: 1,
     messageId: 1,
     dup: false,

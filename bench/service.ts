@@ -1,13 +1,12 @@
 /** The service as users start it, in a process of its own. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { freePort, type Role } from '../simulators/service.ts';
 import { type BenchFleet, gatewayCredentials, instrumentsCsv } from './fleet.ts';
 import { stopChild } from './process.ts';
 
@@ -22,30 +21,51 @@ const LOG_LINES_KEPT = 40;
 
 export const isServiceThere = () => existsSync(ENTRY);
 
-export interface Service {
+export interface ServiceProcess {
   pid: number;
   url: string;
-  token: string;
   mqttPort: number;
   /** From the start of the process until it could serve. */
   readyMs: number;
   stop(): Promise<void>;
 }
 
-/** `nodeFlags`: of the process, before the file it runs. */
-export async function startService(databaseUrl: string, nodeFlags: readonly string[] = []): Promise<Service> {
+/** A process that serves people: `serve` or `api`. */
+export interface Service extends ServiceProcess {
+  token: string;
+}
+
+export interface ServiceOptions {
+  role?: Role;
+  /** Its settings; `DATABASE_URL` at least. */
+  env: Readonly<Record<string, string>>;
+  /** Of the process, before the file it runs. */
+  nodeFlags?: readonly string[];
+}
+
+export async function startService(options: ServiceOptions): Promise<Service> {
+  const started = await startProcess(options);
+  try {
+    return { ...started, token: await logIn(started.url) };
+  } catch (error) {
+    await started.stop();
+    throw error;
+  }
+}
+
+export async function startProcess({ role = 'serve', env, nodeFlags = [] }: ServiceOptions): Promise<ServiceProcess> {
   const dataDir = await mkdtemp(join(tmpdir(), 'meterwarden-bench-data-'));
   const [httpPort, mqttPort] = [await freePort(), await freePort()];
   const startedMs = performance.now();
-  const child = spawn(process.execPath, [...nodeFlags, ENTRY, 'serve'], {
+  const child = spawn(process.execPath, [...nodeFlags, ENTRY, role], {
     cwd: REPOSITORY,
     env: {
       ...process.env,
       HTTP_PORT: String(httpPort),
       MQTT_PORT: String(mqttPort),
-      DATABASE_URL: databaseUrl,
       METERWARDEN_DATA: dataDir,
       ADMIN_PASSWORD,
+      ...env,
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -57,8 +77,7 @@ export async function startService(databaseUrl: string, nodeFlags: readonly stri
   const url = `http://127.0.0.1:${httpPort}`;
   try {
     await untilReady(child, url);
-    const readyMs = performance.now() - startedMs;
-    return { pid: child.pid!, url, token: await logIn(url), mqttPort, readyMs, stop };
+    return { pid: child.pid!, url, mqttPort, readyMs: performance.now() - startedMs, stop };
   } catch (error) {
     await stop();
     throw new Error(`the service did not get ready; its last words:\n${log().join('\n')}`, { cause: error });
@@ -138,13 +157,4 @@ export async function request<T = unknown>(url: string, init: RequestInit): Prom
   const body = await response.text();
   if (!response.ok) throw new Error(`${init.method ?? 'GET'} ${url}: ${response.status} ${body.slice(0, 500)}`);
   return (body ? JSON.parse(body) : undefined) as T;
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

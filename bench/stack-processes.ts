@@ -1,5 +1,5 @@
 /** Mosquitto, Node-RED and InfluxDB 1 as processes of this run, on free ports, with their data in the temporary folder. */
-import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
@@ -7,10 +7,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { freePort } from '../simulators/service.ts';
+import { INFLUXD } from '../test/support/influxdb.ts';
+import { MOSQUITTO } from '../test/support/mosquitto.ts';
 import type { Credentials } from './fleet.ts';
 import { gatewayCredentials } from './fleet.ts';
 import { stopChild } from './process.ts';
-import { freePort, request } from './service.ts';
+import { request } from './service.ts';
 import { nodeRedFlow } from './stack-flow.ts';
 
 const NODE_RED = 'node-red@5.0.7';
@@ -28,8 +31,8 @@ export interface RunningStack {
 
 /** The reason why the stack cannot run here, or undefined. Installs Node-RED outside of the repository when need be. */
 export async function whyNoStack(): Promise<string | undefined> {
-  if (!findProgram('mosquitto')) return 'mosquitto is not installed (Debian package mosquitto)';
-  if (!findProgram('influxd')) return 'influxd is not installed (Debian package influxdb)';
+  if (!MOSQUITTO) return 'mosquitto is not installed (Debian package mosquitto)';
+  if (!INFLUXD) return 'influxd is not installed (Debian package influxdb)';
   if (existsSync(nodeRedEntry())) return undefined;
   await mkdir(nodeRedFolder(), { recursive: true });
   const install = ['install', '--no-audit', '--no-fund', '--prefix', nodeRedFolder(), NODE_RED];
@@ -42,18 +45,6 @@ export async function whyNoStack(): Promise<string | undefined> {
 
 const nodeRedFolder = () => join(tmpdir(), `meterwarden-bench-${NODE_RED.replace('@', '-')}`);
 const nodeRedEntry = () => join(nodeRedFolder(), 'node_modules', 'node-red', 'red.js');
-
-function findProgram(name: string): string | undefined {
-  // Debian keeps daemons in sbin, which users rarely have in their path.
-  const path = `${process.env.PATH}:/usr/sbin:/usr/local/sbin`;
-  try {
-    return execFileSync('sh', ['-c', `command -v ${name}`], { env: { ...process.env, PATH: path } })
-      .toString()
-      .trim();
-  } catch {
-    return undefined;
-  }
-}
 
 export async function startStack(): Promise<RunningStack> {
   const folder = await mkdtemp(join(tmpdir(), 'meterwarden-bench-stack-'));
@@ -99,7 +90,7 @@ bind-address = "127.0.0.1:${rpcPort}"
   level = "error"
 `,
   );
-  children.push(spawn(findProgram('influxd')!, ['-config', config], { stdio: 'ignore' }));
+  children.push(spawn(INFLUXD!, ['-config', config], { stdio: 'ignore' }));
   const url = `http://127.0.0.1:${httpPort}`;
   await until('InfluxDB', () => fetch(`${url}/ping`).then((response) => response.ok));
   await request(`${url}/query?${new URLSearchParams({ q: `CREATE DATABASE ${DATABASE}` })}`, { method: 'POST' });
@@ -127,7 +118,7 @@ async function startMosquitto(folder: string, children: ChildProcess[]): Promise
   // As root it would change to a user who cannot write here.
   if (process.getuid?.() === 0) lines.push('user root');
   await writeFile(config, `${lines.join('\n')}\n`);
-  children.push(spawn(findProgram('mosquitto')!, ['-c', config], { stdio: 'ignore' }));
+  children.push(spawn(MOSQUITTO!, ['-c', config], { stdio: 'ignore' }));
   await until('Mosquitto', () => accepts(port));
   return port;
 }

@@ -8,6 +8,7 @@ import type { TlsSettings } from './certificates.ts';
 import { MeterwardenError } from './errors.ts';
 import { parseDurationMs } from './fleet/duration.ts';
 import type { Kinds } from './fleet/kind.ts';
+import { MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS } from './fleet/person.ts';
 import { isZone } from './handover/calendar.ts';
 import type { S3Settings } from './handover/s3.ts';
 import { type Profiles, parseProfiles } from './ingest/profile.ts';
@@ -175,8 +176,9 @@ export const SETTINGS = {
   S3_PATH_STYLE: oneOf(['true', 'false'], 'true'),
   ADMIN_PASSWORD: {
     fallback: undefined as string | undefined,
-    expected: '8…128',
-    parse: (text: string) => (text.length >= 8 && text.length <= 128 ? text : undefined),
+    expected: `${MIN_PASSWORD_CHARS}…${MAX_PASSWORD_CHARS}`,
+    parse: (text: string) =>
+      text.length >= MIN_PASSWORD_CHARS && text.length <= MAX_PASSWORD_CHARS ? text : undefined,
   },
   METERWARDEN_LANG: oneOf(LANGUAGES, pickLanguage(undefined)),
   METERWARDEN_CONFIG: {

@@ -34,7 +34,7 @@ export async function measureFleet(postgres: BenchPostgres, instruments: number)
 }
 
 async function duringService<T>(databaseUrl: string, use: (service: Service, start: Start) => Promise<T>): Promise<T> {
-  const service = await startService(databaseUrl, GC_FLAGS);
+  const service = await startService({ env: { DATABASE_URL: databaseUrl }, nodeFlags: GC_FLAGS });
   try {
     return await use(service, { ms: service.readyMs, cpuMs: (await processTime(service.pid)).totalUs / 1000 });
   } finally {

@@ -42,6 +42,17 @@ export async function familyUs(pid: number): Promise<number> {
   return children.reduce((sum, child) => sum + child!.ownUs, head.ownUs + head.reapedUs);
 }
 
+/** Programs that this process started, with what each of them started, by name. */
+export async function childrenUs(): Promise<ReadonlyMap<string, number>> {
+  const times = new Map<string, number>();
+  const children = (await readFile(`/proc/self/task/${process.pid}/children`, 'utf8')).split(' ').filter(Boolean);
+  for (const pid of children.map(Number)) {
+    const name = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => undefined);
+    if (name) times.set(name.trim(), (times.get(name.trim()) ?? 0) + (await familyUs(pid)));
+  }
+  return times;
+}
+
 /** Memory of a process that is in RAM, in bytes. */
 export async function residentBytes(pid: number): Promise<number> {
   const [, kib] = /^VmRSS:\s+(\d+) kB$/m.exec(await readFile(`/proc/${pid}/status`, 'utf8')) ?? [];

@@ -9,7 +9,7 @@ export const meterwarden: Pipeline = {
   name: 'ours',
   title: 'meterwarden',
   async start({ databaseUrl, fleet }) {
-    const { pid, url, token, mqttPort, stop } = await startService(databaseUrl);
+    const { pid, url, token, mqttPort, stop } = await startService({ env: { DATABASE_URL: databaseUrl } });
     try {
       await provision({ url, token }, fleet);
     } catch (error) {
@@ -21,7 +21,7 @@ export const meterwarden: Pipeline = {
   },
 };
 
-async function countReadings(url: string, token: string, instrument: string): Promise<number> {
+export async function countReadings(url: string, token: string, instrument: string): Promise<number> {
   let count = 0;
   let cursor: string | undefined;
   do {

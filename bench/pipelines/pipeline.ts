@@ -12,6 +12,10 @@ export interface RunningPipeline {
   databaseUrl?: string;
   mqttPort: number;
   credentials(gateway: number): Credentials;
+  /** The topic of a gateway, where it is not the service's own. */
+  topic?(gateway: number): string;
+  /** Addresses of the processes that count what they store, when they are to be asked. */
+  storedBy?: string[];
   /** Readings found in the store for one instrument; absent when the pipeline stores nothing. */
   storedReadings?(instrument: string): Promise<number>;
   /** Where the HTTP interface answers and with what token; absent when there is none. */
@@ -19,8 +23,8 @@ export interface RunningPipeline {
   stop(): Promise<void>;
 }
 
-export interface Pipeline {
+export interface Pipeline<R extends RunningPipeline = RunningPipeline> {
   name: 'A' | 'B' | 'ours';
   title: string;
-  start(context: PipelineContext): Promise<RunningPipeline>;
+  start(context: PipelineContext): Promise<R>;
 }

@@ -49,7 +49,6 @@ function openReadings(): Pick<ReadingStore, 'window'> {
     ...influx,
     idOf: (key) => instruments.get(key)?.id,
     keys: () => instruments.keys(),
-    alone: false,
     nowMs: Date.now,
   });
 }

@@ -10,6 +10,7 @@ import { PostgresChanges } from '../store/postgres-changes.ts';
 import { PostgresFindings } from '../store/postgres-findings.ts';
 import { LEDGER_CHANGES_CHANNEL, PostgresLedger } from '../store/postgres-ledger.ts';
 import { claimDatabase } from '../store/postgres-presence.ts';
+import { PostgresReadingLog } from '../store/postgres-reading-log.ts';
 import { PostgresReadings, type ReceivedBatch } from '../store/postgres-readings.ts';
 import { PostgresTasks } from '../store/postgres-tasks.ts';
 import type { ReadingStore } from '../store/readings.ts';
@@ -142,7 +143,7 @@ async function openReadings(
     ...influx,
     idOf: (key) => ledger.byKey(key)?.id,
     keys: () => [...ledger.all()].map(({ key }) => key),
-    alone,
+    ...(!alone && { log: new PostgresReadingLog(pool) }),
     nowMs,
   });
   onStop(() => readings.close());

@@ -143,7 +143,6 @@ async function openReadings(
     ...influx,
     idOf: (key) => byKey(key)?.id,
     keys: () => [...all()].map(({ key }) => key),
-    alone: false,
     nowMs,
   });
   onStop(() => store.close());

@@ -17,6 +17,8 @@ import { every } from './timers.ts';
 const MAX_PAYLOAD_BYTES = 256 * 1024;
 const MAX_FUTURE_MS = 5 * 60_000;
 const DAY_MS = 86_400_000;
+/** How often a writer to InfluxDB looks at what others logged; the log is kept for some seconds. */
+const FOLLOW_MS = 1_000;
 
 /** `rules`: of a process that judges what it stores; without them, what is stored is logged for another to judge. */
 export async function startPipeline(foundation: Foundation, rules: OwnRules | undefined): Promise<Pipeline> {
@@ -31,7 +33,7 @@ export async function startPipeline(foundation: Foundation, rules: OwnRules | un
       maxFutureMs: MAX_FUTURE_MS,
       maxAgeMs: settings.retentionDays * DAY_MS,
     },
-    store: rules ? readings : logged(readings, log),
+    store: rules || settings.influx ? readings : logged(readings, log),
     reject: (rejections) => insertRejections(pool, rejections),
     record: (found) => findings.record(found, new Date(nowMs())),
     evaluate: rules?.evaluate ?? (() => []),
@@ -46,6 +48,7 @@ export async function startPipeline(foundation: Foundation, rules: OwnRules | un
   else {
     await log.append([]);
     every(SIGN_OF_LIFE_MS, () => log.append([]), onError, onStop);
+    if (settings.influx) every(FOLLOW_MS, () => readings.append([]), onError, onStop);
   }
   return pipeline;
 }

@@ -2,21 +2,11 @@
 import { mkdir, open, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { MeterwardenError } from '../errors.ts';
-import type { START_PROBLEMS } from '../texts/start.ts';
+import { FOLDER_PROBLEMS } from '../folder-problems.ts';
 import type { Target } from './target.ts';
 
 /** Readers pass over names that begin so. */
 const WORK = '_tmp';
-
-const PROBLEM_OF: Readonly<Record<string, keyof typeof START_PROBLEMS>> = {
-  ENOTDIR: 'not_a_folder',
-  EEXIST: 'not_a_folder',
-  EACCES: 'not_writable',
-  EPERM: 'not_writable',
-  EROFS: 'read_only',
-  ENOSPC: 'no_space',
-  EDQUOT: 'no_space',
-};
 
 export class FolderTarget implements Target {
   readonly workDir: string;
@@ -96,7 +86,7 @@ export class FolderTarget implements Target {
       if (code === undefined || syscall === undefined) throw error;
       throw new MeterwardenError('unusable_setting', {
         path: '--to',
-        params: { value: this.#root, problem: PROBLEM_OF[code] ?? 'folder_refused', at: path ?? this.#root, code },
+        params: { value: this.#root, problem: FOLDER_PROBLEMS[code] ?? 'folder_refused', at: path ?? this.#root, code },
         cause: error,
       });
     }

@@ -11,6 +11,10 @@ declare module 'fastify' {
     /** The content type of the body when it is not JSON. */
     accepts?: string;
   }
+  interface FastifyInstance {
+    /** Of the service: for readers who ask for no language. */
+    language: Language;
+  }
 }
 
 /** PostgreSQL cannot keep this text (22021, 22P05), or cannot be asked now. */
@@ -27,13 +31,6 @@ const UNREACHABLE: ReadonlySet<string> = new Set([
   '57P03',
 ]);
 const UNREACHABLE_MESSAGES = /timeout exceeded when trying to connect|Connection terminated/;
-
-declare module 'fastify' {
-  interface FastifyInstance {
-    /** Of the service: for readers who ask for no language. */
-    language: Language;
-  }
-}
 
 export function languageOf(request: FastifyRequest): Language {
   return pickLanguage(request.headers['accept-language'], request.server.language);

@@ -1,15 +1,13 @@
 /** Who may see and act: kept by admins. */
 import { z } from 'zod';
 import { MeterwardenError } from '../errors.ts';
-import { PERSON_ROLES } from '../fleet/person.ts';
+import { MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS, PERSON_ROLES } from '../fleet/person.ts';
 import type { PersonRecord } from '../store/postgres-people.ts';
 import { ADMINISTERING, actorOf, SECURITY } from './auth.ts';
 import type { Api, InspectorParts } from './parts.ts';
 import { answers, idText, regionText, timeText } from './schemas.ts';
 
 const TAGS = ['people'];
-const MIN_PASSWORD_CHARS = 8;
-const MAX_PASSWORD_CHARS = 128;
 
 const password = z.string().min(MIN_PASSWORD_CHARS).max(MAX_PASSWORD_CHARS);
 const role = z.enum(PERSON_ROLES);

@@ -1,14 +1,13 @@
 /** Signing in and out. */
 import { z } from 'zod';
 import { MeterwardenError } from '../errors.ts';
-import { PERSON_ROLES } from '../fleet/person.ts';
+import { MAX_PASSWORD_CHARS, PERSON_ROLES } from '../fleet/person.ts';
 import { actorOf, bearerToken, SECURITY } from './auth.ts';
 import type { Api, InspectorParts } from './parts.ts';
 import { answers, nothing, timeText } from './schemas.ts';
 
 const TAGS = ['sessions'];
 const MAX_USERNAME_CHARS = 64;
-const MAX_PASSWORD_CHARS = 128;
 /** Checking a password takes 32 MiB and a good part of a second of one core, on purpose. */
 const MAX_SIGN_INS_AT_ONCE = 16;
 /** So that one address cannot keep all others out. */

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } 
 import { platform } from 'node:os';
 import { dirname, join } from 'node:path';
 import { MeterwardenError } from '../errors.ts';
-import type { START_PROBLEMS } from '../texts/start.ts';
+import { FOLDER_PROBLEMS } from '../folder-problems.ts';
 
 const SETTING = 'METERWARDEN_DATA';
 
@@ -48,24 +48,13 @@ function makeFolder(dir: string): void {
   }
 }
 
-const PROBLEM_OF: Readonly<Record<string, keyof typeof START_PROBLEMS>> = {
-  ENOTDIR: 'not_a_folder',
-  EEXIST: 'not_a_folder',
-  EACCES: 'not_writable',
-  EPERM: 'not_writable',
-  EROFS: 'read_only',
-  ENOSPC: 'no_space',
-  EDQUOT: 'no_space',
-  ENOENT: 'no_folder_there',
-};
-
 function folderRefusal(dataDir: string, error: unknown): MeterwardenError | undefined {
   const { code, syscall, path } = error as NodeJS.ErrnoException;
   if (code === undefined || syscall === undefined) return undefined;
   const at = code === 'ENOTDIR' ? fileAbove(path ?? dataDir) : (path ?? dataDir);
   return new MeterwardenError('unusable_setting', {
     path: SETTING,
-    params: { value: dataDir, problem: PROBLEM_OF[code] ?? 'folder_refused', at, code },
+    params: { value: dataDir, problem: FOLDER_PROBLEMS[code] ?? 'folder_refused', at, code },
     cause: error,
   });
 }

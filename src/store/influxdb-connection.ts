@@ -29,7 +29,6 @@ export const MAX_SOCKETS = 8;
 const IDLE_SOCKET_MS = 30_000;
 /** Of an answer; pages of rows stay far below. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
-const GZIP_FROM_BYTES = 1_000;
 const MAX_SHOWN_CHARS = 500;
 
 export type WriteAnswer =
@@ -174,8 +173,7 @@ export class InfluxConnection {
       this.#influx.transport.send(
         path,
         body,
-        // Only writes may be compressed: /query does not unpack what it is sent.
-        { method, headers, signal, ...(headers === LINE_HEADERS && { gzipThreshold: GZIP_FROM_BYTES }) },
+        { method, headers, signal },
         {
           responseStarted: (given, code) => {
             status = code ?? 0;

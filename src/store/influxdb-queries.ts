@@ -253,16 +253,19 @@ export function identity({ key, tsMs }: { readonly key: number; readonly tsMs: n
 /** Work on all items, some at once. When one fails no further ones begin, and those under way come to their end first. */
 export async function inParallel<T>(
   atOnce: number,
-  items: readonly T[],
+  items: Iterable<T>,
   work: (item: T) => Promise<void>,
 ): Promise<void> {
-  const queue = items.values();
+  const queue = items[Symbol.iterator]();
   let failed = false;
-  const workers = Array.from({ length: Math.min(atOnce, items.length) }, async () => {
-    for (const item of queue) {
-      if (failed) return;
+  const workers = Array.from({ length: atOnce }, async (_, i) => {
+    // What has been asked for leaves before the next item is made.
+    if (i > 0) await new Promise((done) => setImmediate(done));
+    while (!failed) {
+      const next = queue.next();
+      if (next.done) return;
       try {
-        await work(item);
+        await work(next.value);
       } catch (error) {
         failed = true;
         throw error;

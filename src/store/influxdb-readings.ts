@@ -7,6 +7,7 @@ import { namedValues, type Reading, sameValues } from '../fleet/reading.ts';
 import { InfluxConnection, type InfluxOptions } from './influxdb-connection.ts';
 import { type IdOf, InfluxQueries, identity, type ReceivedReading } from './influxdb-queries.ts';
 import { BackfillMarks, type ReceivedBatch, replay } from './influxdb-replay.ts';
+import { OtherWriters, type WritersLog } from './influxdb-writers.ts';
 import { InfluxWriter } from './influxdb-writing.ts';
 import type { AppendResult, Conflict, ReadingStore, RefusedReading, StoredReading } from './readings.ts';
 
@@ -18,8 +19,8 @@ export interface InfluxReadingsOptions extends InfluxOptions {
   readonly idOf: IdOf;
   /** Every instrument of the ledger: those that are asked what was received of them. */
   readonly keys: () => Iterable<number>;
-  /** No other process writes readings. Otherwise every append asks again what is newest before it writes. */
-  readonly alone: boolean;
+  /** Of all processes that write readings, this one included; absent = it is alone. */
+  readonly log?: WritersLog;
   readonly nowMs: () => number;
 }
 
@@ -29,24 +30,30 @@ export class InfluxReadings implements ReadingStore {
   readonly #writer: InfluxWriter;
   readonly #marks: BackfillMarks;
   readonly #keys: () => Iterable<number>;
-  readonly #alone: boolean;
+  readonly #others: OtherWriters | undefined;
   readonly #nowMs: () => number;
   /**
    * Newest measurement time per instrument key, -Infinity = nothing stored. An instrument that is not in it is asked for
-   * first. Readings beyond it are new, as long as nobody else writes.
+   * first. Readings beyond it are new, unless another process is writing them right now.
    */
   readonly #newestMs = new Map<number, number>();
   #receivedAtUs = 0;
   #closed = false;
   #tail: Promise<unknown> = Promise.resolve();
 
-  constructor({ idOf, keys, alone, nowMs, ...options }: InfluxReadingsOptions) {
+  constructor({ idOf, keys, log, nowMs, ...options }: InfluxReadingsOptions) {
     this.#connection = new InfluxConnection(options);
     this.#queries = new InfluxQueries(this.#connection, idOf);
     this.#writer = new InfluxWriter(this.#connection, this.#queries, idOf);
     this.#marks = new BackfillMarks(this.#connection);
     this.#keys = keys;
-    this.#alone = alone;
+    this.#others =
+      log &&
+      new OtherWriters(
+        log,
+        (reading) => this.#learn(reading),
+        () => this.#newestMs.clear(),
+      );
     this.#nowMs = nowMs;
   }
 
@@ -55,6 +62,7 @@ export class InfluxReadings implements ReadingStore {
     await this.#queries.check();
   }
 
+  /** With a log an empty batch looks at what others logged: to be called now and then, since the log is not kept for long. */
   append(batch: readonly Reading[]): Promise<AppendResult> {
     if (this.#closed) return Promise.reject(unavailable('the store is closed'));
     const deadlineMs = performance.now() + APPEND_TIMEOUT_MS;
@@ -69,7 +77,7 @@ export class InfluxReadings implements ReadingStore {
   }
 
   async #append(batch: readonly Reading[], deadlineMs: number): Promise<AppendResult> {
-    if (batch.length === 0) return { stored: 0, duplicates: 0, conflicts: [] };
+    if (batch.length === 0 && !this.#others) return { stored: 0, duplicates: 0, conflicts: [] };
     if (performance.now() > deadlineMs) throw unavailable('earlier readings are still waiting');
     this.#receivedAtUs = Math.max(Math.floor(this.#nowMs() * 1000), this.#receivedAtUs + 1);
     try {
@@ -82,38 +90,63 @@ export class InfluxReadings implements ReadingStore {
   }
 
   async #store(batch: readonly Reading[], deadlineMs: number): Promise<AppendResult> {
+    const others = this.#others;
+    await others?.follow();
+    await this.#restore(deadlineMs);
     await this.#learnNewest(batch, deadlineMs);
     const { fresh, doubtful, repeated } = this.#sort(batch);
     const there =
       doubtful.length > 0 ? await this.#queries.storedFor(doubtful, deadlineMs) : new Map<string, Reading>();
+    const known = doubtful.filter((reading) => there.has(identity(reading)));
     const writing = [...fresh, ...doubtful.filter((reading) => !there.has(identity(reading)))];
+    others?.writing(writing);
     await this.#marks.before(writing, this.#receivedAtUs, deadlineMs);
     const refusals = await this.#writer.write(writing, this.#receivedAtUs, deadlineMs);
 
-    const refused: RefusedReading[] = [];
-    const taken = new Map<string, Reading>();
-    for (const reading of writing) {
-      const reason = refusals.get(reading);
-      if (reason !== undefined) refused.push(refusedReading(reading, reason));
-      else if (repeated.length > 0) taken.set(identity(reading), reading);
-      if (reason === undefined && reading.tsMs > this.#newestMs.get(reading.key)!)
-        this.#newestMs.set(reading.key, reading.tsMs);
+    const refused = writing
+      .filter((reading) => refusals.has(reading))
+      .map((reading) => refusedReading(reading, refusals.get(reading)!));
+    const written = writing.filter((reading) => !refusals.has(reading));
+    for (const { key, tsMs } of written) if (tsMs > this.#newestMs.get(key)!) this.#newestMs.set(key, tsMs);
+    if (others) {
+      const found = known.filter((reading) => sameValues(there.get(identity(reading))!.values, reading.values));
+      await others.log(written, found);
+      await this.#restore(deadlineMs);
+    }
+    const second = others ? written.filter((reading) => others.first(reading)) : [];
+    if (repeated.length > 0) for (const reading of written) there.set(identity(reading), reading);
+    for (const reading of [...known, ...second]) {
+      const first = others?.first(reading);
+      if (first) there.set(identity(reading), first);
     }
     let duplicates = 0;
     const conflicts: Conflict[] = [];
-    for (const reading of [...doubtful.filter((one) => there.has(identity(one))), ...repeated]) {
-      const kept = there.get(identity(reading)) ?? taken.get(identity(reading));
+    for (const reading of [...known, ...second, ...repeated]) {
+      const kept = there.get(identity(reading));
       if (!kept) refused.push(refusedReading(reading, 'another reading of the same moment was refused'));
       else if (sameValues(kept.values, reading.values)) duplicates++;
       else conflicts.push(conflict(kept, reading));
     }
-    const stored = writing.length - refusals.size;
+    others?.settled(batch);
+    const stored = written.length - second.length;
     return { stored, duplicates, conflicts, ...(refused.length > 0 && { refused }) };
+  }
+
+  /** Writes again what was first and has been overwritten from here. */
+  async #restore(deadlineMs: number): Promise<void> {
+    const overwritten = this.#others?.overwritten ?? [];
+    if (overwritten.length === 0) return;
+    await this.#writer.write(overwritten, this.#receivedAtUs, deadlineMs);
+    this.#others!.restored();
+  }
+
+  #learn({ key, tsMs }: Reading): void {
+    const newestMs = this.#newestMs.get(key);
+    if (newestMs !== undefined && tsMs > newestMs) this.#newestMs.set(key, tsMs);
   }
 
   /** The first time an instrument is seen in this process, or after a failure, its newest stored time is asked first. */
   async #learnNewest(batch: readonly Reading[], deadlineMs: number): Promise<void> {
-    if (!this.#alone) this.#newestMs.clear();
     const unknown = new Set<number>();
     for (const { key } of batch) if (!this.#newestMs.has(key)) unknown.add(key);
     if (unknown.size === 0) return;

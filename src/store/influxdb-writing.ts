@@ -5,7 +5,7 @@ import type { InfluxConnection } from './influxdb-connection.ts';
 import { readingLine, tagOf, unstorable } from './influxdb-lines.ts';
 import { type IdOf, type InfluxQueries, identity, inParallel } from './influxdb-queries.ts';
 
-/** Lines and bytes of one request before compression; InfluxDB advises 5 000 lines, and 3.x takes 10 MB. */
+/** Lines and bytes of one request; InfluxDB advises 5 000 lines, and 3.x takes 10 MB. */
 export const MAX_LINES = 5_000;
 export const MAX_BYTES = 4 * 1024 * 1024;
 /** Below that a request that is too large is not split by size any more, only by half. */
@@ -47,15 +47,9 @@ export class InfluxWriter {
   /** When it resolves, every reading is on InfluxDB's disk but those it returns with the reason. Identities must differ. */
   async write(readings: readonly Reading[], receivedAtUs: number, deadlineMs: number): Promise<Refusals> {
     const refused: Refusals = new Map();
-    const lines: Line[] = [];
-    for (const reading of readings) {
-      const id = this.#idOf(reading.key);
-      const problem = id === undefined ? `no instrument has the key ${reading.key}` : unstorable(reading);
-      if (problem !== undefined) refused.set(reading, problem);
-      else lines.push({ reading, text: readingLine(tagOf(id!), reading, receivedAtUs) });
-    }
     const search: Search = { refused, deadlineMs, requestsLeft: MAX_BISECTIONS, endsMs: undefined };
-    await inParallel(WRITES_AT_ONCE, this.#requests(lines), (part) => this.#writePart(part, search));
+    const requests = this.#requests(readings, receivedAtUs, refused);
+    await inParallel(WRITES_AT_ONCE, requests, (lines) => this.#writePart(lines, search));
     return refused;
   }
 
@@ -114,18 +108,27 @@ export class InfluxWriter {
     return this.#connection.write(lines.map(({ text }) => text).join('\n'), 'ms', deadlineMs);
   }
 
-  #requests(lines: readonly Line[]): Line[][] {
-    const parts: Line[][] = [];
-    let bytes = Number.POSITIVE_INFINITY;
-    for (const line of lines) {
+  /** Each is made when it can be sent, so that InfluxDB works on the one before. */
+  *#requests(readings: readonly Reading[], receivedAtUs: number, refused: Refusals): Generator<Line[]> {
+    let lines: Line[] = [];
+    let bytes = 0;
+    for (const reading of readings) {
+      const id = this.#idOf(reading.key);
+      const problem = id === undefined ? `no instrument has the key ${reading.key}` : unstorable(reading);
+      if (problem !== undefined) {
+        refused.set(reading, problem);
+        continue;
+      }
+      const line = { reading, text: readingLine(tagOf(id!), reading, receivedAtUs) };
       bytes += bytesOfLine(line);
-      if (bytes > this.#maxBytes || parts.at(-1)!.length >= MAX_LINES) {
-        parts.push([]);
+      if (lines.length >= MAX_LINES || (lines.length > 0 && bytes > this.#maxBytes)) {
+        yield lines;
+        lines = [];
         bytes = bytesOfLine(line);
       }
-      parts.at(-1)!.push(line);
+      lines.push(line);
     }
-    return parts;
+    if (lines.length > 0) yield lines;
   }
 }
 

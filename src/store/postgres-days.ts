@@ -2,10 +2,9 @@
 import pg from 'pg';
 import { transaction } from './postgres.ts';
 import type { Commits } from './postgres-commits.ts';
+import { LOCKS } from './postgres-lock.ts';
 
 const DAY_MS = 86_400_000;
-/** Any constant: processes that need the same day take turns. */
-const DAYS_LOCK = 7_236_409;
 /** A second or so, and some hundred locks of the server's. */
 const DAYS_AT_ONCE = 50;
 /** Dropping waits for readers, and everybody waits behind it; a long reader, such as a backup, is left in peace. */
@@ -76,7 +75,7 @@ function attachment(days: readonly number[]): string {
   return `DO $$
     DECLARE day record;
     BEGIN
-      PERFORM pg_advisory_xact_lock(${DAYS_LOCK});
+      PERFORM pg_advisory_xact_lock(${LOCKS.days});
       FOR day IN SELECT * FROM (VALUES ${rows.join(', ')}) AS days (name, since, until) LOOP
         CONTINUE WHEN to_regclass(day.name) IS NOT NULL;
         EXECUTE format('CREATE TABLE %I (LIKE readings INCLUDING ALL)', day.name);

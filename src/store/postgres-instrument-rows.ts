@@ -3,13 +3,11 @@ import type pg from 'pg';
 import type { Instrument, InstrumentState } from '../fleet/instrument.ts';
 import { INSTRUMENT_COLUMNS, type InstrumentColumn, type InstrumentLine } from '../fleet/instrument-line.ts';
 import { patient } from './postgres.ts';
+import { LOCKS } from './postgres-lock.ts';
 
 export const COLUMNS = Object.keys(INSTRUMENT_COLUMNS) as InstrumentColumn[];
 export const COLUMN_LIST = COLUMNS.join(', ');
 export const ROW = `key, ${COLUMN_LIST.replace('installed_on', 'installed_on::text')}`;
-
-/** Writers take turns, in the triggers of migration 006 too: keys are handed out densely, versions become visible in order. */
-const IMPORT_LOCK = 7_236_403;
 
 export interface InstrumentRow {
   readonly key: number;
@@ -26,5 +24,5 @@ export function instrumentOf(row: InstrumentRow): Instrument {
 
 /** Until the end of the transaction nobody else changes the ledger. */
 export async function takeTurn(client: pg.PoolClient): Promise<void> {
-  await client.query(patient('SELECT pg_advisory_xact_lock($1)', [IMPORT_LOCK]));
+  await client.query(patient('SELECT pg_advisory_xact_lock($1)', [LOCKS.ledger]));
 }

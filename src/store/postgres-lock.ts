@@ -2,8 +2,29 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 
-/** Any constants; one for each thing that must have one owner. */
-export const LOCKS = { rules: 7_236_405, handover: 7_236_406, database: 7_236_407 } as const;
+/** All advisory locks we take. Any constants that other software in the same database is unlikely to choose. */
+export const LOCKS = {
+  /** Processes that start together take turns at migrating. */
+  migration: 7_236_401,
+  /** Writers of the history of tasks, until they commit: its ids are the position of the live stream. */
+  taskHistory: 7_236_402,
+  /** Writers of the ledger, until they commit, by migration 006 too: keys are dense, versions become visible in order. */
+  ledger: 7_236_403,
+  /** Writers of the log of readings, until they commit: nobody reads past an entry still to come. */
+  readingLog: 7_236_404,
+  /** Whose process runs the rules. */
+  rules: 7_236_405,
+  /** Whose process hands over. */
+  handover: 7_236_406,
+  /** Held by one `serve`, or shared by the processes of several roles. */
+  database: 7_236_407,
+  /** Workers that leave an external broker take turns, so that one remains. */
+  leavingSlots: 7_236_408,
+  /** Processes that need the partitions of the same day. */
+  days: 7_236_409,
+  /** Two keys, this and the slot: whose worker has it. */
+  slots: 7_236_410,
+} as const;
 
 const RETRY_MS = 1_000;
 const WATCH_MS = 2_000;

@@ -2,13 +2,19 @@
 import type pg from 'pg';
 import type { Reading } from '../fleet/reading.ts';
 import type { LogEntry } from '../rules/reorder.ts';
+import { LOCKS } from './postgres-lock.ts';
 import { decodeReadings, encodeReadings } from './reading-blocks.ts';
 import type { AppendResult, ReadingStore } from './readings.ts';
 
-/** Any constant. Held from taking an id until the commit is visible, so that nobody reads past an entry still to come. */
-const LOG_LOCK = 7_236_404;
 /** Entries fetched at once: some tens of megabytes when every commit was full. */
 const ENTRIES_PER_FETCH = 16;
+
+/** What another writer stored, and behind these first `stored` readings what it found stored. */
+interface WriterEntry {
+  readonly id: number;
+  readonly readings: readonly Reading[];
+  readonly stored: number;
+}
 
 export class PostgresReadingLog {
   readonly #pool: pg.Pool;
@@ -17,13 +23,14 @@ export class PostgresReadingLog {
     this.#pool = pool;
   }
 
-  /** An empty batch is a sign of life. */
-  async append(readings: readonly Reading[]): Promise<void> {
-    await this.#pool.query(
+  /** An empty batch is a sign of life. `repeated` ones were stored before. Returns the id of the entry. */
+  async append(readings: readonly Reading[], repeated: readonly Reading[] = []): Promise<number> {
+    const { rows } = await this.#pool.query<{ id: string }>(
       `WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock($1))
-       INSERT INTO reading_log (logged_at, readings) SELECT clock_timestamp(), $2 FROM turn`,
-      [LOG_LOCK, encodeReadings(readings)],
+       INSERT INTO reading_log (logged_at, readings, repeated) SELECT clock_timestamp(), $2, $3 FROM turn RETURNING id`,
+      [LOCKS.readingLog, encodeReadings([...readings, ...repeated]), repeated.length],
     );
+    return Number(rows[0]!.id);
   }
 
   /** The next entries after `id`, oldest first; none when there is nothing new. */
@@ -34,6 +41,21 @@ export class PostgresReadingLog {
       [id],
     );
     return rows.map((row) => ({ id: Number(row.id), atMs: row.at_ms, readings: decodeReadings(row.readings) }));
+  }
+
+  /** The next entries between two ids, for another writer; undefined = `id` has been trimmed, and perhaps others behind it. */
+  async between(id: number, untilId: number): Promise<WriterEntry[] | undefined> {
+    const { rows } = await this.#pool.query<{ id: string; readings: Buffer; repeated: number }>(
+      `SELECT id, CASE WHEN id > $1 THEN readings ELSE '' END AS readings, repeated
+       FROM reading_log WHERE id >= $1 AND id < $2 ORDER BY id LIMIT ${1 + ENTRIES_PER_FETCH}`,
+      [id, untilId],
+    );
+    const [first, ...entries] = rows;
+    if (Number(first?.id) !== id) return undefined;
+    return entries.map((row) => {
+      const readings = decodeReadings(row.readings);
+      return { id: Number(row.id), readings, stored: readings.length - row.repeated };
+    });
   }
 
   /** The log's clock, epoch milliseconds. */

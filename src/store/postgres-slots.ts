@@ -1,5 +1,6 @@
 /** Slots of workers at an external MQTT broker: one worker each, by an advisory lock on a connection of its own. */
 import pg from 'pg';
+import { LOCKS } from './postgres-lock.ts';
 
 /** What a slot may have left at the broker. */
 export interface SlotSessions {
@@ -40,10 +41,6 @@ export interface SlotLease {
 
 type Query = <Row extends pg.QueryResultRow>(sql: string, params: unknown[]) => Promise<pg.QueryResult<Row>>;
 
-/** Locks are (this, slot). Any constant. */
-const LOCK_CLASS = 7_236_407;
-/** Those who leave take turns, so that one remains. */
-const LEAVING_LOCK = 7_236_408;
 const MAX_SLOTS = 1_000;
 const HEARTBEAT_MS = 1_000;
 /** A database that does not answer so long may have given the slot away; it does so itself only after SERVER_PATIENCE. */
@@ -131,7 +128,7 @@ class Lease implements SlotLease {
     const query: Query = (sql, params) => this.#query(sql, params);
     const { rows } = await this.#query<{ slot: number }>(
       `SELECT slot FROM ingest_slots s WHERE NOT EXISTS (${holding('s.slot')}) ORDER BY slot`,
-      [LOCK_CLASS],
+      [LOCKS.slots],
     );
     for (const { slot } of rows) {
       if (!(await lock(query, slot))) continue;
@@ -149,14 +146,14 @@ class Lease implements SlotLease {
 
   async leave(): Promise<boolean> {
     // A statement of its own: what the others decided before us must be seen.
-    await this.#query('SELECT pg_advisory_lock($1)', [LEAVING_LOCK]);
+    await this.#query('SELECT pg_advisory_lock($1)', [LOCKS.leavingSlots]);
     const { rowCount } = await this.#query(
       `UPDATE ingest_slots SET leaving = true WHERE slot = $2 AND EXISTS (
          SELECT FROM ingest_slots s WHERE s.slot <> $2 AND NOT s.leaving AND EXISTS (${holding('s.slot')})
        )`,
-      [LOCK_CLASS, this.slot],
+      [LOCKS.slots, this.slot],
     );
-    await this.#query('SELECT pg_advisory_unlock($1)', [LEAVING_LOCK]);
+    await this.#query('SELECT pg_advisory_unlock($1)', [LOCKS.leavingSlots]);
     return rowCount === 1;
   }
 
@@ -172,11 +169,11 @@ class Lease implements SlotLease {
   }
 
   async #unlock(slot: number): Promise<void> {
-    await this.#query('SELECT pg_advisory_unlock($1, $2)', [LOCK_CLASS, slot]);
+    await this.#query('SELECT pg_advisory_unlock($1, $2)', [LOCKS.slots, slot]);
   }
 }
 
-/** Whoever holds the slot; $1 is LOCK_CLASS. */
+/** Whoever holds the slot; $1 is LOCKS.slots. */
 function holding(slot: string): string {
   return `SELECT FROM pg_locks l
     WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted AND l.classid::bigint = $1 AND l.objid::bigint = ${slot}
@@ -190,7 +187,7 @@ async function lowestFree(query: Query): Promise<number> {
 
 async function lock(query: Query, slot: number): Promise<boolean> {
   const sql = 'SELECT pg_try_advisory_lock($1, $2) AS ours';
-  const { rows } = await query<{ ours: boolean }>(sql, [LOCK_CLASS, slot]);
+  const { rows } = await query<{ ours: boolean }>(sql, [LOCKS.slots, slot]);
   return rows[0]!.ours;
 }
 

@@ -2,12 +2,11 @@
 import type pg from 'pg';
 import type { TaskHistoryEntry, TaskState } from '../fleet/task.ts';
 import { transaction } from './postgres.ts';
+import { LOCKS } from './postgres-lock.ts';
 
 /** Carries the id of the newest history entry of each commit. */
 export const TASK_CHANGES_CHANNEL = 'task_changes';
 
-/** Any constant. Whoever writes task history holds it until commit, so ids grow in the order in which they become visible. */
-const TASK_LOCK = 7_236_402;
 /** deadlock_detected, serialization_failure, unique_violation: a foreign writer was in the way, the next attempt sees its rows. */
 const RACES: ReadonlySet<string> = new Set(['40P01', '40001', '23505']);
 const ATTEMPTS = 5;
@@ -28,7 +27,7 @@ export async function taskTransaction<T>(pool: pg.Pool, work: (client: pg.PoolCl
 
 /** For a transaction that is about more than tasks: until its end nobody else writes to them. */
 export async function takeTaskTurn(client: pg.PoolClient): Promise<void> {
-  await client.query('SELECT pg_advisory_xact_lock($1)', [TASK_LOCK]);
+  await client.query('SELECT pg_advisory_xact_lock($1)', [LOCKS.taskHistory]);
 }
 
 /** Entries that are no transition: the state stays. */

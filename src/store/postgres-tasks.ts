@@ -4,6 +4,7 @@ import { MeterwardenError } from '../errors.ts';
 import type { Severity } from '../fleet/finding.ts';
 import { regionCovers } from '../fleet/region.ts';
 import type { Task, TaskKind, TaskState, Verdict } from '../fleet/task.ts';
+import type { TaskCount } from '../tasks/metrics.ts';
 import type { TaskPolicies } from '../tasks/policy.ts';
 import { type Action, type ActionInput, type Actor, transition } from '../tasks/workflow.ts';
 import {
@@ -171,9 +172,10 @@ export class PostgresTasks {
   }
 
   /** Tasks not closed, by state and kind, for metrics. */
-  async counts(): Promise<{ state: TaskState; kind: TaskKind; count: number }[]> {
-    const { rows } = await this.#pool.query<{ state: TaskState; kind: TaskKind; count: number }>(
-      `SELECT state, kind, count(*)::int AS count FROM tasks WHERE state <> 'closed' GROUP BY state, kind`,
+  async counts(): Promise<TaskCount[]> {
+    const { rows } = await this.#pool.query<TaskCount>(
+      `SELECT state, kind, count(*)::int AS count, count(escalated_at)::int AS escalated
+       FROM tasks WHERE state <> 'closed' GROUP BY state, kind`,
     );
     return rows;
   }

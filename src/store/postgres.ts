@@ -4,11 +4,10 @@ import { Socket } from 'node:net';
 import { join } from 'node:path';
 import pg from 'pg';
 import { MeterwardenError } from '../errors.ts';
+import { LOCKS } from './postgres-lock.ts';
 import { unusableDatabase } from './postgres-refusals.ts';
 
 const MIGRATIONS_DIR = join(import.meta.dirname, 'migrations');
-/** Any constant: processes that start together take turns at migrating. */
-const MIGRATION_LOCK = 7_236_401;
 const POOL_SIZE = 12;
 const CONNECT_TIMEOUT_MS = 10_000;
 /** A server silent for so long will not answer: no query for a page or a task takes it, and no message waits longer. */
@@ -84,7 +83,7 @@ export async function requireServer(url: string, signal: AbortSignal, minVersion
 export async function migrate(pool: pg.Pool): Promise<void> {
   const client = await pool.connect();
   try {
-    await client.query(patient('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]));
+    await client.query(patient('SELECT pg_advisory_lock($1)', [LOCKS.migration]));
     await client.query(
       'CREATE TABLE IF NOT EXISTS migrations (name text PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())',
     );
@@ -99,7 +98,7 @@ export async function migrate(pool: pg.Pool): Promise<void> {
       await client.query('INSERT INTO migrations (name) VALUES ($1)', [name]);
       await client.query('COMMIT');
     }
-    await client.query('SELECT pg_advisory_unlock($1)', [MIGRATION_LOCK]);
+    await client.query('SELECT pg_advisory_unlock($1)', [LOCKS.migration]);
     client.release();
   } catch (error) {
     client.release(true);

@@ -6,45 +6,55 @@ import { Gauge, type Registry } from 'prom-client';
 import type { TaskKind, TaskState } from '../fleet/task.ts';
 import type { QueueDepths } from './bullmq-connection.ts';
 
+export interface TaskCount {
+  readonly state: TaskState;
+  readonly kind: TaskKind;
+  readonly count: number;
+  /** Of these, the ones that were not accepted in time. */
+  readonly escalated: number;
+}
+
 export interface TaskCounts {
   readonly openFindings: () => Promise<ReadonlyMap<string, number>>;
-  readonly tasks: () => Promise<readonly { state: TaskState; kind: TaskKind; count: number }[]>;
+  readonly tasks: () => Promise<readonly TaskCount[]>;
   readonly queue: () => Promise<QueueDepths>;
 }
 
 export function reportTasks(registry: Registry, counts: TaskCounts): void {
-  const registers = [registry];
-  new Gauge({
-    name: 'meterwarden_open_findings',
-    help: 'Findings that have not cleared, by rule',
-    labelNames: ['rule'],
-    registers,
-    async collect() {
-      const byRule = await counts.openFindings().catch(() => new Map<string, number>());
-      this.reset();
-      for (const [rule, count] of byRule) this.set({ rule }, count);
-    },
-  });
-  new Gauge({
-    name: 'meterwarden_tasks',
-    help: 'Tasks by kind and state',
-    labelNames: ['kind', 'state'],
-    registers,
-    async collect() {
-      const byKind = await counts.tasks().catch(() => []);
-      this.reset();
-      for (const { kind, state, count } of byKind) this.set({ kind, state }, count);
-    },
-  });
-  new Gauge({
-    name: 'meterwarden_queue_depth',
-    help: 'Jobs of the task queue by state',
-    labelNames: ['state'],
-    registers,
-    async collect() {
-      const depths = await counts.queue().catch(() => ({}));
-      this.reset();
-      for (const [state, count] of Object.entries(depths)) this.set({ state }, count);
-    },
-  });
+  type Values = readonly (readonly [labels: Record<string, string>, value: number])[];
+  const gauge = (name: string, help: string, labelNames: string[], values: () => Promise<Values>) =>
+    new Gauge({
+      name,
+      help,
+      labelNames,
+      registers: [registry],
+      async collect() {
+        const told = await values().catch(() => []);
+        this.reset();
+        for (const [labels, value] of told) this.set(labels, value);
+      },
+    });
+  let asked: ReturnType<TaskCounts['tasks']> | undefined;
+  // Gauges are collected at once: one question answers two of them.
+  const tasks = () => {
+    asked ??= counts.tasks().finally(() => {
+      asked = undefined;
+    });
+    return asked;
+  };
+  gauge('meterwarden_open_findings', 'Findings that have not cleared, by rule', ['rule'], async () =>
+    [...(await counts.openFindings())].map(([rule, count]) => [{ rule }, count]),
+  );
+  gauge('meterwarden_tasks', 'Tasks by kind and state', ['kind', 'state'], async () =>
+    (await tasks()).map(({ kind, state, count }) => [{ kind, state }, count]),
+  );
+  gauge(
+    'meterwarden_escalated_tasks',
+    'Tasks that were not accepted in time and are not closed, by kind and state',
+    ['kind', 'state'],
+    async () => (await tasks()).map(({ kind, state, escalated }) => [{ kind, state }, escalated]),
+  );
+  gauge('meterwarden_queue_depth', 'Jobs of the task queue by state', ['state'], async () =>
+    Object.entries(await counts.queue()).map(([state, count]) => [{ state }, count]),
+  );
 }

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import mqttPacket from 'mqtt-packet';
 import { afterEach, expect, test } from 'vitest';
@@ -14,6 +15,7 @@ afterEach(async () => {
 
 interface Published {
   user: string;
+  topic: string;
   instrument: string;
   tsMs: number;
   registerKwh: number;
@@ -40,7 +42,13 @@ async function fakeBroker(acknowledge: (socket: Socket, messageId: number) => vo
         [{ ts: number; values: { active_import_kwh: number } }]
       >;
       for (const [instrument, [reading]] of Object.entries(payload))
-        published.push({ user, instrument, tsMs: reading.ts, registerKwh: reading.values.active_import_kwh });
+        published.push({
+          user,
+          topic: packet.topic,
+          instrument,
+          tsMs: reading.ts,
+          registerKwh: reading.values.active_import_kwh,
+        });
       acknowledge(socket, packet.messageId!);
     });
   }).listen(0, '127.0.0.1');
@@ -56,13 +64,23 @@ function puback(socket: Socket, messageId: number): void {
   socket.write(mqttPacket.generate({ cmd: 'puback', messageId }));
 }
 
-async function loadOf(port: number): Promise<Load> {
+/** A store that tells of so many readings what `stored` says. */
+async function fakeStore(stored: () => number): Promise<string> {
+  const server = createHttpServer((_, response) => response.end(`meterwarden_readings_stored_total ${stored()}\n`));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  cleanups.push(async () => server.close());
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+async function loadOf(port: number, storedBy?: string[]): Promise<Load> {
   const connections = ['a', 'b'].map((name) => ({
     username: name,
+    ...(storedBy && { topic: `devices/${name}/readings` }),
     password: `secret-${name}`,
     instruments: [`${name}-1`, `${name}-2`, `${name}-3`],
   }));
-  const load = await startLoad({ port, startMs: START_MS, connections });
+  const load = await startLoad({ port, startMs: START_MS, connections, ...(storedBy && { storedBy }) });
   cleanups.push(() => load.stop());
   return load;
 }
@@ -127,4 +145,33 @@ test('a lost connection fails the run', async () => {
   const broker = await fakeBroker((socket) => socket.destroy());
   const load = await loadOf(broker.port);
   await expect(load.fill({ window: 1, publishesPerConnection: 1 })).rejects.toThrow();
+});
+
+test('the load stays within reach of what is stored, on the topics of its connections', async () => {
+  const broker = await fakeBroker(puback);
+  let furthestAhead = 0;
+  let stored = 0;
+  // Whoever asks finds one publish more stored, as long as there is one.
+  const store = await fakeStore(() => {
+    furthestAhead = Math.max(furthestAhead, broker.published.length - stored);
+    stored = Math.min(stored + 3, broker.published.length);
+    return stored;
+  });
+  const load = await loadOf(broker.port, [store]);
+  const result = await load.run({ shape: 'gateway', window: 4, ahead: 2, warmupMs: 20, measureMs: 300 });
+  // Two connections, two publishes ahead of each, three readings in one.
+  expect(furthestAhead).toBeLessThanOrEqual(2 * 2 * 3);
+  expect(stored).toBe(result.acknowledged * 3);
+  expect(result.storedReadingsPerSecond).toBeGreaterThan(0);
+  expect(new Set(broker.published.map(({ topic }) => topic))).toEqual(
+    new Set(['devices/a/readings', 'devices/b/readings']),
+  );
+});
+
+test('more stored than was sent fails the run', async () => {
+  const broker = await fakeBroker(puback);
+  let asked = 0;
+  const store = await fakeStore(() => (asked++ === 0 ? 0 : 1000));
+  const load = await loadOf(broker.port, [store]);
+  await expect(load.fill({ window: 4, publishesPerConnection: 5 })).rejects.toThrow('30 readings were sent, and 1000');
 });

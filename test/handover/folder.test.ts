@@ -47,7 +47,7 @@ it.each([
       return file;
     },
   ],
-  ['folder_refused', () => '/proc/nowhere'],
+  ['no_folder_there', () => '/proc/nowhere'],
 ])('%s: what cannot be used is refused in a sentence', async (problem, place) => {
   const dir = place();
   const error = await FolderTarget.open(dir).catch((error) => error);

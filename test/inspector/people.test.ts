@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadSettings } from '../../src/config.ts';
+import { MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS } from '../../src/fleet/person.ts';
 import { type City, city, type Listed, T0 } from './fixture.ts';
 
 let api: City;
@@ -112,6 +114,23 @@ describe('people', () => {
       status: 400,
       body: { code: 'invalid_request', path },
     });
+  });
+
+  it.each([
+    [MIN_PASSWORD_CHARS - 1, false],
+    [MIN_PASSWORD_CHARS, true],
+    [MAX_PASSWORD_CHARS, true],
+    [MAX_PASSWORD_CHARS + 1, false],
+  ])('have a password of %i characters, by API and by setting: %s', async (chars, taken) => {
+    const body = { username: `p${chars}`, password: 'x'.repeat(chars), role: 'inspector' };
+    expect((await api.ask('POST', url, { as: 'root', body })).status).toBe(taken ? 201 : 400);
+    const { username, password } = body;
+    const signIn = await api.ask('POST', '/api/v1/sessions', { body: { username, password } });
+    expect(signIn.status).toBe(taken ? 201 : chars < MIN_PASSWORD_CHARS ? 401 : 400);
+    const set = () => loadSettings({ ADMIN_PASSWORD: password }, 'test');
+    if (taken) expect(set().adminPassword).toBe(password);
+    else expect(set).toThrow();
+    if (taken) await api.ask('PATCH', `${url}/${username}`, { as: 'root', body: { disabled: true } });
   });
 
   it('leave an admin who can change them', async () => {

@@ -42,7 +42,6 @@ describe.skipIf(INFLUXD === undefined && !REQUIRED)('InfluxDB killed under load'
       bucket: 'city',
       idOf: (key) => ledger.byKey(key)?.id,
       keys: () => [],
-      alone: true,
       nowMs: Date.now,
     });
 
@@ -148,7 +147,6 @@ describe.skipIf(INFLUXD === undefined && !REQUIRED)('InfluxDB killed under load'
       bucket: 'other',
       idOf: (key) => ledger.byKey(key)?.id,
       keys: () => [],
-      alone: true,
       nowMs: Date.now,
     });
     const { pipeline, metric, evaluated, rejections } = pipelineOn(store);

@@ -51,7 +51,6 @@ describe.skipIf(INFLUXD === undefined && !REQUIRED)('on InfluxDB 1.6', () => {
       bucket: 'summed',
       idOf: (key) => `M-${key}`,
       keys: () => [],
-      alone: true,
       nowMs: Date.now,
     });
     const hourMs = Math.floor(Date.now() / 3_600_000) * 3_600_000 - 3_600_000;

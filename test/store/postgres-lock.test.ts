@@ -1,7 +1,22 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { asSoleOwner, LOCKS } from '../../src/store/postgres-lock.ts';
 import { testDatabase } from '../support/postgres.ts';
+
+test('every lock has its own number, and all numbers stand in one table', () => {
+  const numbers = Object.values(LOCKS);
+  expect(new Set(numbers).size).toBe(numbers.length);
+  const files = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter((name) => /\.(ts|sql)$/.test(name));
+  const elsewhere = files
+    .filter((name) => name !== 'store/postgres-lock.ts')
+    .flatMap((name) =>
+      [...readFileSync(`src/${name}`, 'utf8').matchAll(/\b7_?236_?\d{3}\b/g)].map(([number]) => [name, number]),
+    );
+  expect(elsewhere, 'SQL that has been released stays as it is').toEqual([
+    ['store/migrations/006-ledger-versions.sql', String(LOCKS.ledger)],
+  ]);
+});
 
 test('one works at a time; when its connection is lost its work is aborted and another takes over', async () => {
   const db = await testDatabase();

@@ -30,12 +30,15 @@ const rows = async () => (await db.pool.query('SELECT slot, client_ids, filters 
 /** As the database sees a worker that was killed. */
 async function kill(lease: SlotLease): Promise<void> {
   const lost = new Promise((done) => lease.lost.addEventListener('abort', done));
-  await db.pool.query(
-    `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND objid = $1
+  const { rows } = await db.pool.query<{ pid: number }>(
+    `SELECT pid, pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND objid = $1
        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
     [lease.slot],
   );
   await lost;
+  // The client hears of its end before the locks are free.
+  const held = 'SELECT FROM pg_locks WHERE pid = ANY ($1)';
+  await expect.poll(async () => (await db.pool.query(held, [rows.map(({ pid }) => pid)])).rowCount).toBe(0);
 }
 
 test('each has the lowest that is free, and one name', async () => {

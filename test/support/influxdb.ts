@@ -113,7 +113,7 @@ type Answer = (request: IncomingMessage, response: ServerResponse, body: Buffer)
 export class Front {
   /** Answers in the server's place and returns true, or lets the request through. */
   answer: Answer = () => false;
-  readonly seen: { readonly path: string; readonly gzip: boolean; readonly bytes: number }[] = [];
+  readonly seen: { readonly path: string }[] = [];
   readonly #server: Server;
   readonly #port: number;
 
@@ -147,8 +147,7 @@ export class Front {
     for await (const chunk of incoming) chunks.push(chunk as Buffer);
     const body = Buffer.concat(chunks);
     const url = new URL(incoming.url!, 'http://front');
-    const gzip = incoming.headers['content-encoding'] === 'gzip';
-    this.seen.push({ path: url.pathname, gzip, bytes: body.length });
+    this.seen.push({ path: url.pathname });
     if (await this.answer(incoming, response, body)) return;
     if (url.pathname !== '/ping' && incoming.headers.authorization !== `Token ${TOKEN}`)
       return refuse(response, 401, { code: 'unauthorized', message: 'unauthorized access' });

@@ -138,6 +138,7 @@ describe('deadline', () => {
       state: 'raised',
     });
     expect(await actions(id)).toEqual(['raised', 'escalated']);
+    expect(await here.tasks.counts()).toEqual([{ state: 'raised', kind: 'repair', count: 1, escalated: 1 }]);
     await pool.end();
   });
 

@@ -164,7 +164,7 @@ describe('list', () => {
   it('counts what is not closed', async () => {
     const [id] = await raise(1, 2, 3);
     await here.tasks.act(id!, 'close', chief, { verdict: 'refuted', note: 'test' }, at);
-    expect(await here.tasks.counts()).toEqual([{ state: 'raised', kind: 'repair', count: 2 }]);
+    expect(await here.tasks.counts()).toEqual([{ state: 'raised', kind: 'repair', count: 2, escalated: 0 }]);
   });
 });
 
