@@ -307,6 +307,15 @@ describe('the folder of configuration', () => {
       'runaway',
       'voltage-loss',
       'conflicting-reading',
+      'inaccurate',
+      'crossing-mpe',
+      'wrong-district',
+      'wrong-phase',
+      'unmetered-energy',
+      'master-off',
+      'stuck-register',
+      'register-reset',
+      'confirmed-inaccurate',
     ]);
     expect(profiles.match('meterwarden/v1/M-1/registers')).toMatchObject({ instrument: 'M-1' });
     expect(profiles.match('v1/gateway/telemetry')!.profile.id).toBe('thingsboard-gateway');

@@ -4,15 +4,24 @@ import { basename, dirname, extname, join, relative, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { DEMO } from '../simulators/demo-texts.ts';
 import { errorText, TEXTS } from '../simulators/texts.ts';
+import { VERDICTS as ACCURACY_VERDICTS } from '../src/accuracy/district.ts';
 import { ERROR_STATUS } from '../src/errors.ts';
 import { SEVERITIES } from '../src/fleet/finding.ts';
 import { TASK_KINDS, TASK_STATES, VERDICTS } from '../src/fleet/task.ts';
 import { ACTIONS } from '../src/tasks/workflow.ts';
+import {
+  VERDICT_NAMES as ACCURACY_VERDICT_NAMES,
+  CHANGE_TEXTS,
+  DISTRICT_NOTES,
+  METHOD_TEXTS,
+  VERDICT_REASONS,
+} from '../src/texts/accuracy.ts';
 import { CLI } from '../src/texts/cli.ts';
 import { ERRORS, PROBLEMS } from '../src/texts/errors.ts';
 import { RUN_STATE_NAMES } from '../src/texts/estimates.ts';
 import { COLUMN_TEXTS, DATASET_TEXTS, EXPORT, QUANTITY_TEXTS, SCHEMA_TEXTS } from '../src/texts/handover.ts';
 import { INFLUX_CHANGES, INFLUX_STEPS, INFLUX_WARNINGS } from '../src/texts/influx.ts';
+import { OFFLINE, SCORE_COLUMNS, SCORE_GROUPS, SCORE_LEGEND } from '../src/texts/offline.ts';
 import { REASONS } from '../src/texts/reasons.ts';
 import {
   ACTION_NAMES,
@@ -115,6 +124,7 @@ const only = (paths: readonly string[]) => FILES.filter(({ path }) => paths.incl
 const PURE = [
   ...inside('src/fleet'),
   ...inside('src/rules'),
+  ...inside('src/accuracy'),
   ...inside('src/texts'),
   ...only(INGEST),
   ...only(TASKS),
@@ -152,6 +162,11 @@ describe('imports', () => {
     expect(forbidden(inside('src/rules'), among('src/rules/', ...SHARED))).toEqual([]);
   });
 
+  it('of accuracy/ are accuracy/ and what everybody shares', () => {
+    const allowed = among('src/accuracy/', ...SHARED);
+    expect(forbidden(inside('src/accuracy'), (target) => allowed(target) || /^numpy-ts\b/.test(target))).toEqual([]);
+  });
+
   it('of decoding are decoding and what everybody shares', () => {
     expect(only(INGEST)).toHaveLength(INGEST.length);
     expect(forbidden(only(INGEST), among(...INGEST, ...SHARED))).toEqual([]);
@@ -168,7 +183,14 @@ describe('imports', () => {
   });
 
   it('of texts/ are texts/ and the names they give sentences to', () => {
-    const names = among('src/texts/', 'src/fleet/', 'src/errors.ts', 'src/tasks/workflow.ts', 'commander');
+    const names = among(
+      'src/texts/',
+      'src/fleet/',
+      'src/errors.ts',
+      'src/tasks/workflow.ts',
+      'src/accuracy/district.ts',
+      'commander',
+    );
     expect(forbidden(inside('src/texts'), names)).toEqual([]);
     const values = inside('src/texts').flatMap(({ imports }) => imports.filter(({ typeOnly }) => !typeOnly));
     expect(values.filter(({ target }) => !target.startsWith('src/texts/'))).toEqual([]);
@@ -404,6 +426,15 @@ describe('texts', () => {
     system: { system: SYSTEM_NAME },
     cli,
     settings,
+    'accuracy verdicts': ACCURACY_VERDICT_NAMES,
+    'accuracy reasons': VERDICT_REASONS,
+    'notes on districts': DISTRICT_NOTES,
+    methods: METHOD_TEXTS,
+    changes: CHANGE_TEXTS,
+    offline: OFFLINE,
+    'score columns': SCORE_COLUMNS,
+    'score groups': SCORE_GROUPS,
+    'score legend': { legend: SCORE_LEGEND },
     'dev-ca': DEV_CA,
     demo: DEMO,
     simulators: TEXTS,
@@ -427,6 +458,7 @@ describe('texts', () => {
       [TASK_KINDS, KIND_NAMES],
       [TASK_STATES, STATE_NAMES],
       [VERDICTS, VERDICT_NAMES],
+      [ACCURACY_VERDICTS, ACCURACY_VERDICT_NAMES],
       [ACTIONS, ACTION_NAMES],
       [SEVERITIES, SEVERITY_NAMES],
     ];

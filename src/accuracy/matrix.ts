@@ -33,6 +33,28 @@ export function cross(a: Columns, b: Columns): Float64Array {
   return products(a, b, false);
 }
 
+/** AW, for W with a row for each column of A. */
+export function combine(columns: Columns, weights: Float64Array): Columns {
+  const rows = columns[0]?.length ?? 0;
+  const width = weights.length / Math.max(columns.length, 1);
+  const result = Array.from({ length: width }, () => new Float64Array(rows));
+  const turned = empty([width, columns.length]);
+  for (let j = 0; j < columns.length; j++) {
+    for (let i = 0; i < width; i++) turned.data[i * columns.length + j] = weights[j * width + i]!;
+  }
+  for (let from = 0; from < rows; from += ROWS_AT_ONCE) {
+    const to = Math.min(rows, from + ROWS_AT_ONCE);
+    const part = asRows(columns, from, to);
+    const product = matmul(turned, part);
+    const values = product.data;
+    for (let i = 0; i < width; i++) result[i]!.set(values.subarray(i * (to - from), (i + 1) * (to - from)), from);
+    part.dispose();
+    product.dispose();
+  }
+  turned.dispose();
+  return result;
+}
+
 /** AᵀB in blocks; with `isSymmetric` those below the diagonal are left out. */
 function products(a: Columns, b: Columns, isSymmetric: boolean): Float64Array {
   const width = b.length;

@@ -3,7 +3,7 @@
  * Σ P_i (V0/V_i − 1) for a resistive network of any shape (Tellegen). V_i/V0 = g_i (1 + Σ_j Z_ij P_j), where g_i is the gain of
  * the voltage channel; regressed on all loads at once, it gives a network that stands in for what was measured in the single row.
  */
-import { type Columns, cholesky, cross, gram, inverse } from './matrix.ts';
+import { type Columns, cholesky, combine, cross, gram, inverse } from './matrix.ts';
 
 export interface Network {
   /** Relative fall of the voltage at each meter in each row, 1 + Σ_j Z_ij P_j. */
@@ -158,23 +158,8 @@ function pooled(a: number, varianceA: number, b: number, varianceB: number, furt
 
 /** 1 + load · Z, by meter. */
 function times(loads: Columns, z: Float64Array): Columns {
-  const count = loads.length;
-  const rows = loads[0]!.length;
-  const share = loads.map(() => new Float64Array(rows).fill(1));
-  for (let j = 0; j < count; j += 4) {
-    const [a, b, c, d] = [0, 1, 2, 3].map((k) => loads[Math.min(j + k, count - 1)]!) as [
-      Float64Array,
-      Float64Array,
-      Float64Array,
-      Float64Array,
-    ];
-    for (let i = 0; i < count; i++) {
-      const weight = (k: number) => (j + k < count ? z[(j + k) * count + i]! : 0);
-      const [wa, wb, wc, wd] = [weight(0), weight(1), weight(2), weight(3)];
-      const out = share[i]!;
-      for (let t = 0; t < rows; t++) out[t]! += wa * a[t]! + wb * b[t]! + wc * c[t]! + wd * d[t]!;
-    }
-  }
+  const share = combine(loads, z);
+  for (const column of share) for (let t = 0; t < column.length; t++) column[t]! += 1;
   return share;
 }
 

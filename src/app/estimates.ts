@@ -14,6 +14,8 @@ const DAY_MS = 86_400_000;
 const TEND_MS = 600_000;
 /** Of one district, with reading its window; a thread that takes longer is given up. */
 const CALCULATION_TIMEOUT_MS = 15 * 60_000;
+/** A thread with nothing to do gives its memory back. */
+const IDLE_MS = 60_000;
 /** A district of some hundred meters over 49 days takes a tenth; arrays of numbers lie beside it. */
 const MAX_HEAP_MB = 2_048;
 
@@ -28,6 +30,7 @@ export type EstimateAnswer = { readonly estimate: DistrictEstimate } | { readonl
 export class EstimateThread {
   readonly #settings: EstimateThreadSettings;
   #thread: Worker | undefined;
+  #idle: NodeJS.Timeout | undefined;
   #last: Promise<unknown> = Promise.resolve();
   readonly #stopping = new AbortController();
 
@@ -44,11 +47,19 @@ export class EstimateThread {
   /** Ends what is under way. */
   async stop(): Promise<void> {
     this.#stopping.abort();
-    await this.#thread?.terminate();
+    await this.#end();
+  }
+
+  async #end(): Promise<void> {
+    const thread = this.#thread;
+    this.#thread = undefined;
+    clearTimeout(this.#idle);
+    await thread?.terminate();
   }
 
   async #calculate(order: EstimateOrder): Promise<DistrictEstimate> {
     this.#stopping.signal.throwIfAborted();
+    clearTimeout(this.#idle);
     this.#thread ??= new Worker(new URL('./estimate-thread.ts', import.meta.url), {
       workerData: this.#settings,
       resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
@@ -64,10 +75,10 @@ export class EstimateThread {
       thread.postMessage(order);
       const given = await answer.promise;
       if ('failure' in given) throw new Error(given.failure);
+      this.#idle = setTimeout(() => void this.#end(), IDLE_MS);
       return given.estimate;
     } catch (error) {
-      this.#thread = undefined;
-      await thread.terminate();
+      await this.#end();
       throw error;
     } finally {
       clearTimeout(timer);

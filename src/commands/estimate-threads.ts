@@ -65,28 +65,18 @@ export function openEstimateThreads(count: number): EstimateThreads {
 
 class Thread {
   readonly #worker = new Worker(new URL('./estimate-thread.ts', import.meta.url));
+  readonly #onIdle: () => void;
   #call: Call | undefined;
 
   constructor({ onIdle, onEnd }: { onIdle(): void; onEnd(): void }) {
-    const settle = (answer: EstimateAnswer | Error) => {
-      const call = this.#call;
-      this.#call = undefined;
-      if (!call) return;
-      if (answer instanceof Error) call.reject(answer);
-      else if ('problem' in answer) call.reject(new Error(answer.problem));
-      else call.resolve(answer.estimate);
-    };
+    this.#onIdle = onIdle;
     let failure: Error | undefined;
-    this.#worker.on('message', (answer: EstimateAnswer) => {
-      this.#worker.unref();
-      settle(answer);
-      onIdle();
-    });
+    this.#worker.on('message', (answer: EstimateAnswer) => this.#settle(answer));
     this.#worker.on('error', (error: Error) => {
       failure = error;
     });
     this.#worker.on('exit', (code) => {
-      settle(failure ?? new Error(`the thread ended with ${code}`));
+      this.#take()?.reject(failure ?? new Error(`the thread ended with ${code}`));
       onEnd();
     });
     this.#worker.unref(); // an idle one keeps nobody waiting
@@ -94,13 +84,31 @@ class Thread {
 
   run(call: Call): void {
     this.#call = call;
-    const { window, policy } = call;
     this.#worker.ref();
-    this.#worker.postMessage({ window, policy }, buffersOf(window));
+    const { window, policy } = call;
+    try {
+      this.#worker.postMessage({ window, policy }, buffersOf(window));
+    } catch (error) {
+      this.#settle({ problem: (error as Error).message });
+    }
   }
 
   async end(): Promise<void> {
     await this.#worker.terminate();
+  }
+
+  #settle(answer: EstimateAnswer): void {
+    const call = this.#take();
+    this.#worker.unref();
+    if ('problem' in answer) call?.reject(new Error(answer.problem));
+    else call?.resolve(answer.estimate);
+    this.#onIdle();
+  }
+
+  #take(): Call | undefined {
+    const call = this.#call;
+    this.#call = undefined;
+    return call;
   }
 }
 

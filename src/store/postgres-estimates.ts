@@ -234,7 +234,7 @@ export class PostgresEstimates {
         `DELETE FROM district_estimates WHERE id IN (
            SELECT id FROM district_estimates
            WHERE to_ts < $1 OR (to_ts < $2 AND (state <> 'done' OR asked_by <> 'system' OR extract(isodow FROM to_ts AT TIME ZONE 'UTC') <> 7))
-           ORDER BY to_ts LIMIT ${DELETED_AT_ONCE})`,
+           ORDER BY to_ts LIMIT ${DELETED_AT_ONCE} FOR UPDATE SKIP LOCKED)`,
         [new Date(oldestMs), new Date(nowMs - NIGHTLY_DAYS * DAY_MS)],
       ),
     );

@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import {
   type Columns,
   cholesky,
+  combine,
   cross,
   dot,
   gram,
@@ -77,6 +78,23 @@ describe('products', () => {
     const a = randomColumns(left, rows);
     const b = randomColumns(right, rows, 2);
     expect(largestDifference(cross(a, b), plainCross(a, b))).toBeLessThan(1e-11);
+  });
+
+  it.each([
+    [1, 1, 1],
+    [2500, 57, 3],
+  ])('of %i rows of %i columns are combined into %i', (rows, count, width) => {
+    const columns = Array.from({ length: count }, (_, j) =>
+      Float64Array.from({ length: rows }, (_, t) => Math.sin(j * 7 + t)),
+    );
+    const weights = Float64Array.from({ length: count * width }, (_, k) => Math.cos(k));
+    const combined = combine(columns, weights);
+    for (let i = 0; i < width; i++) {
+      const expected = Float64Array.from({ length: rows }, (_, t) =>
+        columns.reduce((sum, column, j) => sum + column[t]! * weights[j * width + i]!, 0),
+      );
+      expect(largestDifference(combined[i]!, expected)).toBeLessThan(1e-11);
+    }
   });
 
   it('round like plain arithmetic, so that every processor finds the same', () => {

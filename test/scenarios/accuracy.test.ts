@@ -1,6 +1,8 @@
 /** A meter that runs fast is estimated, doubted, measured on site, replaced, and the balance of its district compared. */
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { z } from 'zod';
+import { openAccuracy } from '../../src/app/accuracy.ts';
+import { loadDomain } from '../../src/config.ts';
 import type { districtEstimate, meterEstimate, replacement, siteResult } from '../../src/inspector/accuracy-schemas.ts';
 import type { finding } from '../../src/inspector/schemas.ts';
 import type { task, taskDetail } from '../../src/inspector/task-schemas.ts';
@@ -160,4 +162,44 @@ test('refuted on site: remembered, the finding ends, and the next estimates beli
   expect(Math.abs(estimates[0]!.errorPct!)).toBeLessThan(1);
   expect(estimates[0]!.verdict).not.toBe('inaccurate');
   expect(await findings('&open=true&rule=inaccurate')).toEqual([]);
+});
+
+test('a meter that left without another in its place: the window begins when it was gone', {
+  timeout: 60_000,
+}, async () => {
+  await here.night(20);
+  const { meters, newest } = await get<OfDistrict>(`districts/${DISTRICT}/accuracy`);
+  expect(newest!.from).toBe(new Date(T0 + 900_000).toISOString());
+  const leaving = meters.find(({ instrument }) => instrument !== BAD)!.instrument;
+  await here.city.parts.ledger.changeState(leaving, 'retired', { actor: 'chief', at: new Date(here.city.now) });
+  await here.night(22);
+  const after = await get<OfDistrict>(`districts/${DISTRICT}/accuracy`);
+  expect(after.newest!.rows).toBeLessThan(2);
+  expect(after.meters.map(({ instrument }) => instrument)).not.toContain(leaving);
+  expect(new Set(after.meters.map(({ verdict }) => verdict))).toEqual(new Set(['undetermined']));
+});
+
+test('history is kept night by night, then week by week, and not beyond its time', async () => {
+  const { pool } = here.city.database;
+  await pool.query(
+    `INSERT INTO district_estimates (district, region, to_ts, asked_by, asked_at, state)
+     SELECT 'D-1', '220302', day, CASE WHEN n % 2 = 0 THEN 'system' ELSE 'chief' END, day, 'done'
+     FROM generate_series($1::timestamptz - interval '100 days', $1, interval '12 hours') WITH ORDINALITY AS days (day, n)`,
+    [new Date(T0)],
+  );
+  const { estimates } = openAccuracy(loadDomain(), pool, here.city.parts.ledger.ledger, here.findings);
+  await estimates.tend(T0, T0 - 80 * DAY_MS);
+  const ages = async () => {
+    const { rows } = await pool.query<{ days: number }>(
+      `SELECT extract(epoch FROM $1 - to_ts)::float8 / 86400 AS days FROM district_estimates ORDER BY to_ts DESC`,
+      [new Date(T0)],
+    );
+    return rows.map(({ days }) => days);
+  };
+  const kept = await ages();
+  expect(kept.filter((days) => days <= 60)).toHaveLength(121);
+  const weekly = kept.filter((days) => days > 60);
+  expect(weekly.length).toBeGreaterThanOrEqual(2);
+  expect(weekly.length).toBeLessThanOrEqual(3);
+  expect(Math.max(...weekly)).toBeLessThanOrEqual(80);
 });

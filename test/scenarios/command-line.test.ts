@@ -13,6 +13,8 @@ describe('the command line', { timeout: 60_000 }, () => {
     [MAIN, ['--help'], /backtest/],
     [MAIN, ['serve', '--help'], /DATABASE_URL/],
     [MAIN, ['backtest', '--help'], /--out/],
+    [MAIN, ['estimate', '--help'], /--json/],
+    [MAIN, ['score', '--help'], /--json/],
     [join(ROOT, 'simulators/main.ts'), ['--help'], /publish/],
     [join(ROOT, 'simulators/main.ts'), ['fleet', '--help'], /--seed/],
     [join(ROOT, 'simulators/main.ts'), ['publish', '--help'], /--mqtt/],

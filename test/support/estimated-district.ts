@@ -30,25 +30,18 @@ const simulated = simulateDistrict(
 );
 export const DISTRICT = simulated.instruments[0]!.district;
 /** Runs fast by `FAST_PCT`: the one that draws most, whose error can be known in days. */
-export const BAD = USERS_BY_ENERGY()[0]!;
-
-function USERS_BY_ENERGY(): string[] {
-  const grown = simulated.registersKwh.map((register) => register.at(-1)! - register[0]!);
-  return simulated.instruments
-    .map(({ id, role }, i) => ({ id, role, kwh: grown[i]! }))
-    .filter(({ role }) => role === 'user')
-    .sort((a, b) => b.kwh - a.kwh)
-    .map(({ id }) => id);
-}
+export const BAD = usersByEnergy()[0]!;
 
 export class EstimatedDistrict {
   readonly city: City;
   readonly estimating: Estimating;
   readonly thread: EstimateThread;
+  readonly findings: PostgresFindings;
   readonly #readings: PostgresReadings;
 
-  private constructor(here: City, estimating: Estimating, thread: EstimateThread) {
+  private constructor(here: City, estimating: Estimating, thread: EstimateThread, findings: PostgresFindings) {
     this.city = here;
+    this.findings = findings;
     this.estimating = estimating;
     this.thread = thread;
     this.#readings = new PostgresReadings(here.database.pool, () => here.now);
@@ -78,7 +71,7 @@ export class EstimatedDistrict {
       calendar: new Calendar(ZONE),
       calculate: (order) => thread.calculate(order),
     });
-    return new EstimatedDistrict(here, estimating, thread);
+    return new EstimatedDistrict(here, estimating, thread, findings);
   }
 
   /** Days after T0 become readings; `id` reports for the place of `BAD` from then on, `fastPct` too fast. */
@@ -117,4 +110,13 @@ export class EstimatedDistrict {
     await this.thread.stop();
     await this.city.close();
   }
+}
+
+function usersByEnergy(): string[] {
+  const grown = simulated.registersKwh.map((register) => register.at(-1)! - register[0]!);
+  return simulated.instruments
+    .map(({ id, role }, i) => ({ id, role, kwh: grown[i]! }))
+    .filter(({ role }) => role === 'user')
+    .sort((a, b) => b.kwh - a.kwh)
+    .map(({ id }) => id);
 }
