@@ -1,6 +1,7 @@
 /** `npm run bench`: the service's speed as ratios to what else runs on the same machine in the same minutes. */
 import { writeFile } from 'node:fs/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { type AccuracyOptions, accuracy, CASES, presetsNamed } from './accuracy/command.ts';
 import { type BurstOptions, burst } from './burst/command.ts';
 import { type CostOptions, cost } from './cost/command.ts';
 import { type DayRead, measureDayRead } from './day-read.ts';
@@ -78,6 +79,19 @@ function combinationsNamed(text: string): Combination[] {
       throw new InvalidArgumentError(`'${name}' is none of ${COMBINATIONS.map((c) => c.name).join(', ')}`);
     return combination;
   });
+}
+
+function presets(text: string) {
+  const names = presetsNamed(text);
+  if (!names) throw new InvalidArgumentError('presets of simulators/presets.ts are needed');
+  return names;
+}
+
+function cases(text: string): string[] {
+  const names = text.split(',');
+  if (names.some((name) => !Object.hasOwn(CASES, name)))
+    throw new InvalidArgumentError(`of ${Object.keys(CASES).join(', ')}`);
+  return names;
 }
 
 async function ingest(options: IngestOptions): Promise<void> {
@@ -184,6 +198,15 @@ program
   .option('--json <file>', 'everything measured, as JSON')
   .option('--doc <file>', 'the page whose marked parts are renewed')
   .action((options: CostOptions) => cost(options, progress));
+program
+  .command('accuracy')
+  .description('estimates of running errors against the truth of simulated districts, beside ridge regression')
+  .option('--presets <names>', 'how bad the data are', presets, ['clean', 'field', 'messy', 'blind'])
+  .option('--cases <names>', 'which districts; those for judging if not given', cases)
+  .option('--large', 'also the time for 300 meters × 60 days', false)
+  .option('--json <file>', 'everything measured, as JSON')
+  .option('--doc <files...>', 'pages whose marked part is renewed')
+  .action((options: AccuracyOptions) => accuracy(options, progress));
 program
   .command('burst')
   .description('the quarter-hour burst of a fleet, predicted from what bench cost measured')
