@@ -71,8 +71,7 @@ function unreadReason({ column, kind }: UnreadLine): Reason<VerdictReason> {
 }
 
 export function estimateLine({ instrument, district, verdict, reason, estimate }: EstimateRow): string {
-  // Whose energy belongs elsewhere has no error that could be seen here; what was calculated stands in the report.
-  const { errorPct, sdPct, lowPct, highPct, pInaccurate } = reason?.code === 'wrong_district' ? {} : (estimate ?? {});
+  const { errorPct, sdPct, lowPct, highPct, pInaccurate } = estimate ?? {};
   return [
     csvCell(instrument),
     csvCell(district),

@@ -45,6 +45,10 @@ export function judge(
   const { window, used, energies } = prepared;
   const user = used[place]!;
   const energy = energies[user]!;
+  // Whose energy belongs elsewhere has no error that could be seen here.
+  if (solution.strangers.has(user)) {
+    return undetermined(window.users[user]!.id, energy, energy.kwh.length, { code: 'wrong_district', params: {} });
+  }
   const mpe = window.mpePct[user]! / 100;
   const own = meterMixture(solution, place, energy);
   const error = (d: number) => d / (1 - Math.min(Math.max(d, -10), 0.95));
@@ -53,10 +57,8 @@ export function judge(
   const low = error(mixtureQuantile(own, 0.025));
   const high = error(mixtureQuantile(own, 0.975));
   const p = 1 - mixtureBelow(own, mpe / (1 + mpe)) + mixtureBelow(own, -mpe / (1 - mpe));
-  const isStranger = solution.strangers.has(user);
   const informed = solution.belief.dataSd[place]! <= mpe / 2;
-  const found: Reason<VerdictReason> | undefined = isStranger ? { code: 'wrong_district', params: {} } : reason;
-  const { verdict, why } = decide(p, informed, found, policy, solution, place, mpe);
+  const { verdict, why } = decide(p, informed, reason, policy, solution, place, mpe);
   return {
     instrument: window.users[user]!.id,
     errorPct: 100 * error(mean),

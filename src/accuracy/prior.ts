@@ -126,7 +126,7 @@ function components(goodSd: number, belief: PriorBelief, index: number): Compone
   const measured = belief.measured[index];
   return [goodSd, belief.badSd, STRANGER_SD, goodSd].map((sd, k) => {
     const prior = { mean: MEANS[k]!, variance: sd * sd };
-    const logShare = Math.log(Math.max(shares[k]!, 1e-12));
+    const logShare = Math.log(shares[k]!);
     const inflation = k === MISFIT ? MISFIT_VARIANCE : 1;
     if (!measured) return { ...prior, logShare, inflation };
     return { ...product(prior, measured), logShare: logShare + logDensity(prior, measured), inflation };

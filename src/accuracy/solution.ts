@@ -1,7 +1,7 @@
 /** A district's errors, its network, its clocks, its strangers and what changed, all at once. */
 import { type BalanceFit, type BalanceProblem, type Cause, medianOf, solveBalance } from './balance.ts';
 import { type Candidate, findChange, profileOf } from './change.ts';
-import type { DistrictWindow, Method } from './district.ts';
+import type { AccuracyPolicy, DistrictWindow, Method } from './district.ts';
 import type { Columns } from './matrix.ts';
 import { mixtureMean } from './normal.ts';
 import type { Prepared } from './prepare.ts';
@@ -68,13 +68,14 @@ export interface Solution {
 }
 
 export function solveDistrict(prepared: Prepared): Solution | undefined {
-  const { used, energies, master, ratios } = prepared;
+  const { used, energies, master, ratios, policy } = prepared;
   const loads = used.map((i) => energies[i]!.kwh);
   const masterKwh = master!.kwh;
   const strangers = new Set<number>();
   let network = enoughVoltages(ratios) ? networkOf(loads, ratios) : undefined;
-  for (const place of foreignVoltages(network)) strangers.add(place);
-  const refuted = new Set<number>();
+  // Of so little energy anything can be said: it is no stranger.
+  const refuted = new Set(loads.flatMap((load, place) => (sum(load) < policy.minEnergyKwh ? [place] : [])));
+  for (const place of foreignVoltages(network)) if (!refuted.has(place)) strangers.add(place);
   let solution: Solution | undefined;
   for (let round = 0; round < MAX_ROUNDS; round++) {
     if (network && round > 0) {
@@ -108,9 +109,15 @@ function enoughVoltages(ratios: readonly (Float64Array | undefined)[]): boolean 
   return count > 0 && count >= ratios.length * 0.8;
 }
 
-function strangerShares(network: Network | undefined, count: number, suspected: ReadonlySet<number>): Float64Array {
+function strangerShares(
+  network: Network | undefined,
+  loads: Columns,
+  suspected: ReadonlySet<number>,
+  policy: AccuracyPolicy,
+): Float64Array {
   const typical = network ? medianOf(network.residualSd.filter((sd) => !Number.isNaN(sd))) : Number.NaN;
-  return Float64Array.from({ length: count }, (_, place) => {
+  return Float64Array.from(loads, (load, place) => {
+    if (sum(load) < policy.minEnergyKwh) return 0;
     if (suspected.has(place)) return SUSPECTED_SHARE;
     const sd = network?.residualSd[place] ?? Number.NaN;
     if (Number.isNaN(sd)) return STRANGER_SHARE;
@@ -181,7 +188,7 @@ function solveOnce(
       badSd: BAD_SD,
       badShare: BAD_SHARE,
       misfitShare: network ? MISFIT_SHARE : BLIND_MISFIT_SHARE,
-      strangerShare: strangerShares(network, loads.length, strangers),
+      strangerShare: strangerShares(network, loads, strangers, policy),
       modelVariance: extra,
       measured: used.map((i) => measuredOf(window, i)),
     });

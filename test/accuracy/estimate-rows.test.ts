@@ -63,11 +63,6 @@ describe('estimates.csv', () => {
       meter('U', { verdict: 'undetermined', reason: { code: 'wide_interval', params: { sdPct: 1.3, mpePct: 2 } } }),
       'U,D,1.2346,0.5000,0.2500,2.2500,0.0123,undetermined,wide_interval sdPct=1.3 mpePct=2,300',
     ],
-    [
-      'no error where the energy belongs elsewhere',
-      meter('U', { errorPct: 1999, verdict: 'undetermined', reason: { code: 'wrong_district', params: {} } }),
-      'U,D,,,,,,undetermined,wrong_district,300',
-    ],
     ['no negative nought', meter('U', { errorPct: -0.00001 }), 'U,D,0.0000,0.5000,0.2500,2.2500,0.0123,ok,,300'],
     ['no formula', meter('=1+1'), "'=1+1,D,1.2346,0.5000,0.2500,2.2500,0.0123,ok,,300"],
     ['quotes', meter('a,b'), '"a,b",D,1.2346,0.5000,0.2500,2.2500,0.0123,ok,,300'],
