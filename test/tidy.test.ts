@@ -118,7 +118,7 @@ const TASKS = ['workflow', 'dispatch', 'measurement', 'policy', 'steps'].map((na
 const HANDOVER = ['calendar', 'datasets', 'manifest', 'plan', 'run', 'schema', 'target'].map(
   (name) => `src/handover/${name}.ts`,
 );
-const only = (paths: readonly string[]) => FILES.filter(({ path }) => paths.includes(path));
+const named = (paths: readonly string[]) => FILES.filter(({ path }) => paths.includes(path));
 
 /** Files whose functions take the time and chance they need as arguments. */
 const PURE = [
@@ -126,10 +126,10 @@ const PURE = [
   ...inside('src/rules'),
   ...inside('src/accuracy'),
   ...inside('src/texts'),
-  ...only(INGEST),
-  ...only(TASKS),
-  ...only(HANDOVER),
-  ...only([
+  ...named(INGEST),
+  ...named(TASKS),
+  ...named(HANDOVER),
+  ...named([
     'src/nearest.ts',
     'src/errors.ts',
     'src/problems.ts',
@@ -168,18 +168,18 @@ describe('imports', () => {
   });
 
   it('of decoding are decoding and what everybody shares', () => {
-    expect(only(INGEST)).toHaveLength(INGEST.length);
-    expect(forbidden(only(INGEST), among(...INGEST, ...SHARED))).toEqual([]);
+    expect(named(INGEST)).toHaveLength(INGEST.length);
+    expect(forbidden(named(INGEST), among(...INGEST, ...SHARED))).toEqual([]);
   });
 
   it('of the workflow of tasks are itself and what everybody shares', () => {
-    expect(only(TASKS)).toHaveLength(TASKS.length);
-    expect(forbidden(only(TASKS), among(...TASKS, ...SHARED))).toEqual([]);
+    expect(named(TASKS)).toHaveLength(TASKS.length);
+    expect(forbidden(named(TASKS), among(...TASKS, ...SHARED))).toEqual([]);
   });
 
   it('of the plan of a hand-over are itself and what everybody shares', () => {
-    expect(only(HANDOVER)).toHaveLength(HANDOVER.length);
-    expect(forbidden(only(HANDOVER), among(...HANDOVER, ...SHARED))).toEqual([]);
+    expect(named(HANDOVER)).toHaveLength(HANDOVER.length);
+    expect(forbidden(named(HANDOVER), among(...HANDOVER, ...SHARED))).toEqual([]);
   });
 
   it('of texts/ are texts/ and the names they give sentences to', () => {

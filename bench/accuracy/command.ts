@@ -4,8 +4,9 @@ import { readLondonProfiles } from '../../simulators/london.ts';
 import { DEVELOPMENT_CASES, JUDGING_CASES, PRESET_NAMES, PRESETS, type PresetName } from '../../simulators/presets.ts';
 import { estimateDistrict } from '../../src/accuracy/estimate.ts';
 import { type Score, scoreOf } from '../../src/accuracy/score.ts';
+import { loadDomain } from '../../src/config.ts';
 import { renew, table } from '../markdown.ts';
-import { districtOf, judged, POLICY, strayOf } from './district.ts';
+import { districtOf, judged, strayOf } from './district.ts';
 import { ridge } from './ridge.ts';
 
 export interface AccuracyOptions {
@@ -34,11 +35,12 @@ const CITY_DISTRICTS = 3_500;
 
 export async function accuracy(options: AccuracyOptions, progress: (line: string) => void): Promise<void> {
   const profiles = readLondonProfiles();
+  const { accuracy: policy } = loadDomain();
   const rows: Row[] = [];
   const measure = (preset: PresetName, name: string, further: object = {}) => {
     const district = districtOf({ ...PRESETS[preset], ...CASES[name]!, ...further }, profiles);
     const cpu = process.cpuUsage();
-    const { meters } = estimateDistrict(district.window, POLICY);
+    const { meters } = estimateDistrict(district.window, policy);
     const { user, system } = process.cpuUsage(cpu);
     const strays = strayOf(district.truth);
     const row: Row = {

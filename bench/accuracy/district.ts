@@ -3,21 +3,11 @@
 import { type FleetOptions, fleetOptions } from '../../simulators/fleet.ts';
 import type { LoadProfiles } from '../../simulators/loads.ts';
 import { type SimulatedDistrict, simulateDistrict } from '../../simulators/simulate-district.ts';
-import type { AccuracyPolicy, DistrictWindow, MeterSeries } from '../../src/accuracy/district.ts';
+import type { DistrictWindow, MeterSeries } from '../../src/accuracy/district.ts';
 import type { JudgedMeter } from '../../src/accuracy/score.ts';
 
 /** Class 2. */
 const MPE_PCT = 2;
-
-export const POLICY: AccuracyPolicy = {
-  minRows: 300,
-  minCollection: 0.99,
-  minEnergyKwh: 5,
-  inaccurateFrom: 0.95,
-  suspectFrom: 0.5,
-  masterUncertaintyPct: 0.2,
-  horizonDays: 180,
-};
 
 export interface BenchDistrict {
   readonly window: DistrictWindow;

@@ -3,9 +3,10 @@
  * in, with Cauchy weights. No voltages, no noise of registers, no prior but the ridge.
  */
 import type { DistrictWindow, Verdict } from '../../src/accuracy/district.ts';
-import { cholesky, gram, inverse, solve } from '../../src/accuracy/matrix.ts';
+import { cholesky, inverse, normalOf, solve, withDiagonal } from '../../src/accuracy/matrix.ts';
 import { normalBelow } from '../../src/accuracy/normal.ts';
 import { energyOf } from '../../src/accuracy/registers.ts';
+import { medianOf, SD_OF_MEDIAN_DISTANCE, sum, sumOf } from '../../src/accuracy/sums.ts';
 
 export interface RidgeEstimate {
   readonly errorPct: number;
@@ -19,6 +20,7 @@ const METER_SD = 0.02;
 const LOSS_SD = 0.05;
 const FIXED_SD = 1000;
 const ROUNDS = 5;
+const LEAST_SD_KWH = 1e-6;
 
 export function ridge({ master, users, mpePct }: DistrictWindow): RidgeEstimate[] {
   const total = energyOf(master!.importKwh);
@@ -26,32 +28,27 @@ export function ridge({ master, users, mpePct }: DistrictWindow): RidgeEstimate[
   const complete = [...total.isRead.keys()].filter((t) => total.isRead[t] && energies.every((one) => one.isRead[t]));
   const pick = (kwh: Float64Array) => Float64Array.from(complete, (t) => kwh[t]!);
   const x = energies.map(({ kwh }) => pick(kwh));
-  const sum = Float64Array.from(complete, (_, r) => x.reduce((kwh, column) => kwh + column[r]!, 0));
-  const mean = sum.reduce((a, b) => a + b, 0) / sum.length;
-  const target = pick(total.kwh).map((kwh, r) => kwh - sum[r]!);
-  const columns = [...x.map((column) => column.map((kwh) => -kwh)), sum.map((kwh) => (kwh * kwh) / mean)];
-  columns.push(new Float64Array(sum.length).fill(1));
-  const prior = columns.map((_, i) => 1 / (i < x.length ? METER_SD : i === x.length ? LOSS_SD : FIXED_SD) ** 2);
-  let weight = new Float64Array(sum.length).fill(1);
+  const load = sumOf(x);
+  const mean = sum(load) / load.length;
+  const target = pick(total.kwh).map((kwh, r) => kwh - load[r]!);
+  const columns = [...x.map((column) => column.map((kwh) => -kwh)), load.map((kwh) => (kwh * kwh) / mean)];
+  columns.push(new Float64Array(load.length).fill(1));
+  const prior = Float64Array.from(
+    columns,
+    (_, i) => 1 / (i < x.length ? METER_SD : i === x.length ? LOSS_SD : FIXED_SD) ** 2,
+  );
+  let weight = new Float64Array(load.length).fill(1);
   let variance = spread(target) ** 2;
   let answer: { mean: Float64Array; variance: Float64Array } | undefined;
   for (let round = 0; round < ROUNDS; round++) {
     const roots = weight.map((w) => Math.sqrt(w / variance));
     const scaled = [...columns, target].map((column) => column.map((value, r) => value * roots[r]!));
-    const all = gram(scaled);
-    const order = columns.length;
-    const values = new Float64Array(order * order);
-    const shift = new Float64Array(order);
-    for (let i = 0; i < order; i++) {
-      values.set(all.values.subarray(i * all.order, i * all.order + order), i * order);
-      values[i * order + i]! += prior[i]!;
-      shift[i] = all.values[i * all.order + order]!;
-    }
-    const lower = cholesky({ order, values });
+    const { matrix, shift } = normalOf(scaled.slice(0, -1), scaled.at(-1)!);
+    const lower = cholesky(withDiagonal(matrix, prior));
     if (!lower) break;
     const solved = solve(lower, shift);
     const covariance = inverse(lower).values;
-    answer = { mean: solved, variance: Float64Array.from(solved, (_, i) => covariance[i * order + i]!) };
+    answer = { mean: solved, variance: Float64Array.from(solved, (_, i) => covariance[i * matrix.order + i]!) };
     const residual = target.map((value, r) =>
       columns.reduce((rest, column, i) => rest - column[r]! * solved[i]!, value),
     );
@@ -71,6 +68,5 @@ function conclude(d: number, sd: number, mpe: number): RidgeEstimate {
 
 /** Sd by the median of distances. */
 function spread(values: Float64Array): number {
-  const sorted = values.map(Math.abs).sort();
-  return Math.max(1.4826 * sorted[sorted.length >> 1]!, 1e-6);
+  return Math.max(SD_OF_MEDIAN_DISTANCE * medianOf(values.map(Math.abs)), LEAST_SD_KWH);
 }

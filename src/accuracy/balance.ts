@@ -2,7 +2,16 @@
  * One district's balance, solved: what the users' registers say, plus the loss, less what the master's says, is what their errors
  * have put in. Σ_i X_i d_i − Σ_k c_k C_k = Σ_i X_i − y + noise, with X_i = x_i V0/V_i and d = e / (1 + e).
  */
-import { type Columns, cholesky, gram, inverse, logDeterminant, type Symmetric, solve } from './matrix.ts';
+import {
+  type Columns,
+  cholesky,
+  inverse,
+  logDeterminant,
+  normalOf,
+  type Symmetric,
+  solve,
+  withDiagonal,
+} from './matrix.ts';
 import {
   type Factor,
   FIRST_GUESS,
@@ -14,6 +23,7 @@ import {
   whiten,
 } from './noise.ts';
 import type { Likelihood } from './prior.ts';
+import { medianOf, SD_OF_MEDIAN_DISTANCE } from './sums.ts';
 
 /** A cause other than a meter, with the sd its coefficient has before anything is seen. */
 export interface Cause {
@@ -62,13 +72,20 @@ export interface BalanceFit {
 }
 
 const ROBUST_ROUNDS = 2;
+/** A row this many sd off counts half. */
+const CAUCHY_SDS = 1.5;
 const ROUNDS = 2;
 /** From a solution of nearly the same problem. */
 const FURTHER_ROUNDS = 1;
 /** A row further off than this many sd is not believed. */
 const BELIEVED_SDS = 4.5;
 const BELIEVED_WHEN_LOPSIDED = 2.5;
+/** The lower side is so much wider than the upper one. */
 const LOPSIDED = 1.3;
+/** What is left out narrows what is left: so often it is looked again. */
+const BELIEF_ROUNDS = 6;
+/** Rows that agree exactly still have registers. */
+const LEAST_SPREAD_KWH = 1e-4;
 /** Of what seems to be known of a meter, its own noise is at most so much. */
 const MOSTLY_NOISE = 0.9;
 /** Values that are averaged at the densest place. */
@@ -143,31 +160,19 @@ function normalEquations(
 ): Solved | undefined {
   const order = columns.length;
   const white = columns.map((column) => whiten(factor, column));
-  const all = gram([...white, whiten(factor, target)]);
-  const normal = { order, values: new Float64Array(order * order) };
-  const shift = new Float64Array(order);
-  for (let i = 0; i < order; i++) {
-    normal.values.set(all.values.subarray(i * all.order, i * all.order + order), i * order);
-    shift[i] = all.values[i * all.order + order]!;
-  }
+  const { matrix: normal, shift, square } = normalOf(white, whiten(factor, target));
   // From the target's side alone: taken from the matrix too, meters that are much alike would no longer be solvable.
   own.forEach((noise, i) => {
     shift[i]! -= Math.min(noise, MOSTLY_NOISE * normal.values[i * order + i]!);
   });
-  const lower = cholesky(withPrior(normal, prior));
+  const lower = cholesky(withDiagonal(normal, prior));
   if (!lower) return undefined;
   let used = 0;
   for (let i = 0; i < order; i++) {
     const known = normal.values[i * order + i]!;
     used += known / (known + prior[i]!);
   }
-  return { normal, shift, lower, mean: solve(lower, shift), square: all.values[all.values.length - 1]!, white, used };
-}
-
-function withPrior({ order, values }: Symmetric, prior: Float64Array): Symmetric {
-  const sum = Float64Array.from(values);
-  for (let i = 0; i < order; i++) sum[i * order + i]! += prior[i]!;
-  return { order, values: sum };
+  return { normal, shift, lower, mean: solve(lower, shift), square, white, used };
 }
 
 function conclude(
@@ -256,17 +261,10 @@ function robustStart(columns: Columns, target: Float64Array, prior: Float64Array
   let residual = target;
   for (let round = 0; round < ROBUST_ROUNDS; round++) {
     const { middle, scale } = bulk(residual);
-    const roots = residual.map((value) => 1 / Math.sqrt(1 + ((value - middle) / (1.5 * scale)) ** 2) / scale);
+    const roots = residual.map((value) => 1 / Math.sqrt(1 + ((value - middle) / (CAUCHY_SDS * scale)) ** 2) / scale);
     const scaled = (column: Float64Array) => column.map((value, t) => value * roots[t]!);
-    const order = columns.length;
-    const all = gram([...columns, target].map(scaled));
-    const normal = { order, values: new Float64Array(order * order) };
-    const shift = new Float64Array(order);
-    for (let i = 0; i < order; i++) {
-      normal.values.set(all.values.subarray(i * all.order, i * all.order + order), i * order);
-      shift[i] = all.values[i * all.order + order]!;
-    }
-    const lower = cholesky(withPrior(normal, prior));
+    const { matrix, shift } = normalOf(columns.map(scaled), scaled(target));
+    const lower = cholesky(withDiagonal(matrix, prior));
     if (!lower) break;
     residual = residualOf(columns, target, solve(lower, shift));
   }
@@ -275,7 +273,7 @@ function robustStart(columns: Columns, target: Float64Array, prior: Float64Array
 
 function believed(residual: Float64Array): Float64Array {
   let weight = residual;
-  for (let round = 0; round < 6; round++) {
+  for (let round = 0; round < BELIEF_ROUNDS; round++) {
     const { lowest, highest } = bulk(residual.filter((_, t) => round === 0 || weight[t]! > 0));
     weight = residual.map((value) => (value > lowest && value < highest ? 1 : 0));
   }
@@ -338,7 +336,7 @@ function bulk(values: Float64Array): Bulk {
 }
 
 function spreadAbout(values: Float64Array, middle: number): number {
-  return Math.max(1.4826 * medianOf(values.map((value) => Math.abs(value - middle))), 1e-4);
+  return Math.max(SD_OF_MEDIAN_DISTANCE * medianOf(values.map((value) => Math.abs(value - middle))), LEAST_SPREAD_KWH);
 }
 
 /** The middle of the densest values: the half of them that lies closest together, halved again and again. */
@@ -356,9 +354,4 @@ function modeOf(values: Float64Array): number {
     to = best + length;
   }
   return medianOf(sorted.subarray(from, to));
-}
-
-export function medianOf(values: Float64Array): number {
-  const sorted = Float64Array.from(values).sort();
-  return sorted.length > 0 ? sorted[sorted.length >> 1]! : Number.NaN;
 }

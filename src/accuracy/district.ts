@@ -67,9 +67,7 @@ export type VerdictReason =
   | 'too_little_energy'
   | 'stuck_register'
   | 'wrong_district'
-  | 'master_off'
   | 'wide_interval'
-  | 'unexplained_residual'
   | 'no_voltages'
   | 'not_solvable';
 

@@ -1,5 +1,5 @@
 /** The running error of every meter of a district, from readings alone. Pure: the same window gives the same estimate. */
-import type { AccuracyPolicy, DistrictEstimate, DistrictWindow } from './district.ts';
+import type { AccuracyPolicy, DistrictEstimate, DistrictWindow, MeterEstimate } from './district.ts';
 import { judge, undetermined } from './judge.ts';
 import { balanceOf, districtNotes } from './notes.ts';
 import { prepare } from './prepare.ts';
@@ -9,23 +9,11 @@ export function estimateDistrict(window: DistrictWindow, policy: AccuracyPolicy)
   const rows = window.moments - 1;
   const prepared = prepare(window, policy);
   const notes = [...prepared.notes];
-  const at = (row: number) => window.fromMs + row * window.periodMs;
-  const base = {
-    district: window.district,
-    fromMs: window.fromMs,
-    toMs: at(rows),
-    rows,
-  };
   const solution = prepared.solvable ? solveDistrict(prepared) : undefined;
   if (!solution) {
     const reason = prepared.reason ?? { code: 'not_solvable' as const, params: {} };
-    return {
-      ...base,
-      method: { version: METHOD_VERSION, loss: 'none', clocks: 'right', voltages: 'none', spreadPct: Number.NaN },
-      balance: undefined,
-      notes,
-      meters: window.users.map((user, i) => undetermined(user.id, prepared.energies[i], rows, reason)),
-    };
+    const meters = window.users.map((user, i) => undetermined(user.id, prepared.energies[i], rows, reason));
+    return { ...unsolved(window, meters), notes };
   }
   const { method, strangers } = solution;
   for (const i of prepared.used) {
@@ -39,5 +27,30 @@ export function estimateDistrict(window: DistrictWindow, policy: AccuracyPolicy)
     if (place < 0) return undetermined(user.id, energy, rows, reason ?? { code: 'no_readings', params: {} });
     return judge(prepared, solution, place, policy, reason);
   });
-  return { ...base, method, balance: balanceOf(prepared, solution), notes, meters };
+  return { ...spanOf(window), method, balance: balanceOf(prepared, solution), notes, meters };
+}
+
+/** Of a window on which the estimator itself fails. */
+export function failedEstimate(window: DistrictWindow): DistrictEstimate {
+  const reason = { code: 'not_solvable', params: {} } as const;
+  const rows = window.moments - 1;
+  return unsolved(
+    window,
+    window.users.map(({ id }) => undetermined(id, undefined, rows, reason)),
+  );
+}
+
+function unsolved(window: DistrictWindow, meters: readonly MeterEstimate[]): DistrictEstimate {
+  return {
+    ...spanOf(window),
+    method: { version: METHOD_VERSION, loss: 'none', clocks: 'right', voltages: 'none', spreadPct: Number.NaN },
+    balance: undefined,
+    notes: [],
+    meters,
+  };
+}
+
+function spanOf({ district, fromMs, periodMs, moments }: DistrictWindow) {
+  const rows = moments - 1;
+  return { district, fromMs, toMs: fromMs + rows * periodMs, rows };
 }

@@ -9,7 +9,10 @@ import type { Solution } from './solution.ts';
 import { round, sum } from './sums.ts';
 
 const DAY_MS = 86_400_000;
+/** What the model leaves unsure of every d, whatever the data say. */
 const MODEL_SD = 0.0012;
+/** d comes near 1 by chance only. */
+const MOST_D = 0.95;
 const Z_95 = 1.959963984540054;
 
 export function undetermined(
@@ -45,13 +48,15 @@ export function judge(
   const { window, used, energies } = prepared;
   const user = used[place]!;
   const energy = energies[user]!;
-  // Whose energy belongs elsewhere has no error that could be seen here.
-  if (solution.strangers.has(user)) {
-    return undetermined(window.users[user]!.id, energy, energy.kwh.length, { code: 'wrong_district', params: {} });
-  }
+  // Whose energy belongs elsewhere has no error that could be seen here; of next to none anything could be said.
+  const nothing = solution.strangers.has(user)
+    ? ({ code: 'wrong_district', params: {} } as const)
+    : reason?.code === 'too_little_energy'
+      ? reason
+      : undefined;
+  if (nothing) return undetermined(window.users[user]!.id, energy, energy.kwh.length, nothing);
   const mpe = window.mpePct[user]! / 100;
   const own = meterMixture(solution, place, energy);
-  const error = (d: number) => d / (1 - Math.min(Math.max(d, -10), 0.95));
   const mean = mixtureMean(own);
   const sd = mixtureSd(own);
   const low = error(mixtureQuantile(own, 0.025));
@@ -97,6 +102,11 @@ function shareOfEnergy(change: Candidate, { kwh }: Energy): number {
   return weighted / (sum(kwh) || 1);
 }
 
+/** e of d = e / (1 + e). */
+function error(d: number): number {
+  return d / (1 - Math.min(d, MOST_D));
+}
+
 function decide(
   p: number,
   informed: boolean,
@@ -136,7 +146,7 @@ function changeOf(
     onsetMs: at(change.onsetRow),
     onsetLowMs: at(change.onsetLowRow),
     onsetHighMs: at(change.onsetHighRow),
-    errorNowPct: 100 * now,
+    errorNowPct: 100 * error(now),
     sizePct: 100 * change.size,
     sizeSdPct: 100 * change.sizeSd,
     crossing:

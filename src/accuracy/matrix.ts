@@ -28,6 +28,36 @@ export function gram(columns: Columns): Symmetric {
   return { order, values };
 }
 
+/** What least squares needs of its data, before any prior. */
+export interface Normal {
+  /** AᵀA. */
+  readonly matrix: Symmetric;
+  /** Aᵀb. */
+  readonly shift: Float64Array;
+  /** bᵀb. */
+  readonly square: number;
+}
+
+/** Of A x ≈ b, in one product. */
+export function normalOf(columns: Columns, target: Float64Array): Normal {
+  const { order: width, values: all } = gram([...columns, target]);
+  const order = columns.length;
+  const matrix = { order, values: new Float64Array(order * order) };
+  const shift = new Float64Array(order);
+  for (let i = 0; i < order; i++) {
+    matrix.values.set(all.subarray(i * width, i * width + order), i * order);
+    shift[i] = all[i * width + order]!;
+  }
+  return { matrix, shift, square: all.at(-1)! };
+}
+
+/** The matrix with `added` on its diagonal. */
+export function withDiagonal({ order, values }: Symmetric, added: Float64Array): Symmetric {
+  const sum = Float64Array.from(values);
+  for (let i = 0; i < order; i++) sum[i * order + i]! += added[i]!;
+  return { order, values: sum };
+}
+
 /** AᵀB, as one row of B's columns for each column of A. */
 export function cross(a: Columns, b: Columns): Float64Array {
   return products(a, b, false);

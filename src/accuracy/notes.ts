@@ -7,7 +7,9 @@ import { round, sum } from './sums.ts';
 const DAY_MS = 86_400_000;
 /** Energy that rows which nothing explains have too much, a day, before it is told. */
 const UNMETERED_KWH_PER_DAY = 1;
+/** And that it has to be of what the users count. */
 const UNMETERED_SHARE = 0.002;
+const MOST_SHARE = 0.8;
 
 export function districtNotes({ window }: Prepared, solution: Solution): DistrictNote[] {
   const notes: DistrictNote[] = [];
@@ -30,14 +32,14 @@ export function districtNotes({ window }: Prepared, solution: Solution): Distric
   return notes;
 }
 
-/** The shortest run of hours of a day with 80 % of what there is. */
+/** The shortest run of hours of a day with most of what there is. */
 function mostOf(hours: Float64Array): { from: number; to: number } {
   const whole = sum(hours);
   for (let length = 1; length <= 24; length++) {
     for (let from = 0; from < 24; from++) {
       let part = 0;
       for (let k = 0; k < length; k++) part += hours[(from + k) % 24]!;
-      if (part >= 0.8 * whole) return { from, to: (from + length) % 24 };
+      if (part >= MOST_SHARE * whole) return { from, to: (from + length) % 24 };
     }
   }
   return { from: 0, to: 24 };

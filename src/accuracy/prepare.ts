@@ -84,9 +84,10 @@ function reasonOf(energy: Energy | undefined, policy: AccuracyPolicy): Reason<Ve
   if (!energy) return { code: 'no_readings', params: {} };
   const { rowsRead, collection } = energy;
   if (rowsRead < policy.minRows) return { code: 'too_few_rows', params: { rows: rowsRead, needed: policy.minRows } };
-  const energyKwh = sum(energy.kwh);
-  if (Math.abs(energyKwh) < policy.minEnergyKwh)
-    return { code: 'too_little_energy', params: { energyKwh: round(energyKwh, 3), neededKwh: policy.minEnergyKwh } };
+  if (isLittle(energy.kwh, policy)) {
+    const energyKwh = round(sum(energy.kwh), 3);
+    return { code: 'too_little_energy', params: { energyKwh, neededKwh: policy.minEnergyKwh } };
+  }
   if (collection < policy.minCollection) {
     return {
       code: 'low_collection',
@@ -94,6 +95,11 @@ function reasonOf(energy: Energy | undefined, policy: AccuracyPolicy): Reason<Ve
     };
   }
   return undefined;
+}
+
+/** Of so little energy, counted or fed back, anything can be said. */
+export function isLittle(kwh: Float64Array, { minEnergyKwh }: Pick<AccuracyPolicy, 'minEnergyKwh'>): boolean {
+  return Math.abs(sum(kwh)) < minEnergyKwh;
 }
 
 /** Of the rows at the end in which nothing was counted, when something was before. */

@@ -50,16 +50,23 @@ const MEANS = [0, 0, 1, 0] as const;
 const MISFIT_VARIANCE = 9;
 const STRANGER_SD = 0.15;
 const SWEEPS = 12;
+/** Of a site before anything is seen: d is within a percent. */
+const FIRST_PRECISION = 1 / 0.01 ** 2;
+const FREE_FROM = 0.5;
 const DAMPING = 0.7;
 const GOOD_SD_LIMITS = [0.0015, 0.01] as const;
 /** How many meters the first guess of their spread counts as. */
 const GOOD_SD_GUESS = 0.003;
 const GOOD_SD_WEIGHT = 10;
+/** A site never says less than that d is within 30 %. */
 const MIN_SITE_PRECISION = 1 / 0.3 ** 2;
 
 export function posterior({ precision, shift }: Likelihood, belief: PriorBelief): Posterior | undefined {
   const count = precision.order;
-  const sitePrecision = new Float64Array(count).fill(1 / 0.01 ** 2);
+  // Who may well be a stranger begins free: held near nought, its energy would be laid on all others, and stay there.
+  const sitePrecision = belief.strangerShare.map((share) =>
+    share >= FREE_FROM ? MIN_SITE_PRECISION : FIRST_PRECISION,
+  );
   const siteShift = new Float64Array(count);
   const dataSd = new Float64Array(count);
   let mixtures: Mixture[] = [];

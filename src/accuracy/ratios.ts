@@ -4,6 +4,9 @@ import type { Connection, MeterSeries } from './district.ts';
 const PHASES = ['L1', 'L2', 'L3'] as const;
 /** Another phase fits so much better that the ledger must be wrong. */
 const OTHER_PHASE = 0.5;
+/** Beyond them it is no voltage of this network. */
+const LEAST_RATIO = 0.5;
+const MOST_RATIO = 1.5;
 
 /** V/V0 at the end of each row, on the phase that fits. */
 export function ratioOf(
@@ -47,7 +50,7 @@ function divide(voltage: Float64Array, reference: Float64Array, moments: number)
   const ratio = new Float64Array(moments - 1);
   for (let t = 0; t < ratio.length; t++) {
     const value = voltage[t + 1]! / reference[t + 1]!;
-    ratio[t] = value > 0.5 && value < 1.5 ? value : Number.NaN;
+    ratio[t] = value > LEAST_RATIO && value < MOST_RATIO ? value : Number.NaN;
   }
   return ratio;
 }

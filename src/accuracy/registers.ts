@@ -21,7 +21,10 @@ const STEPS_KWH = [1, 0.1, 0.01, 0.001] as const;
 const STEP_SAMPLE = 400;
 /** Of a moment about which nothing is known, kWh². */
 const UNKNOWN = 1e4;
+/** Of what lies between two readings, at least, kWh². */
 const ROUNDING_KWH2 = 1e-6;
+/** A register that falls by more was reset; by less, it was read awry. */
+const RESET_KWH = 1;
 
 /** What the register counted in each row. A missing moment lies on the line between its neighbours, and its variance says how far off that may be. */
 export function energyOf(register: Float64Array): Energy {
@@ -65,7 +68,7 @@ function straighten(values: Float64Array): number[] {
   for (let k = 0; k < values.length; k++) {
     const value = values[k]!;
     if (Number.isNaN(value)) continue;
-    if (value + lift < before - 1) {
+    if (value + lift < before - RESET_KWH) {
       resets.push(k);
       lift = before - value;
     }

@@ -1,12 +1,12 @@
 /** A district's errors, its network, its clocks, its strangers and what changed, all at once. */
-import { type BalanceFit, type BalanceProblem, type Cause, medianOf, solveBalance } from './balance.ts';
+import { type BalanceFit, type BalanceProblem, type Cause, solveBalance } from './balance.ts';
 import { type Candidate, findChange, profileOf } from './change.ts';
 import type { AccuracyPolicy, DistrictWindow, Method } from './district.ts';
 import type { Columns } from './matrix.ts';
 import { mixtureMean } from './normal.ts';
-import type { Prepared } from './prepare.ts';
+import { isLittle, type Prepared } from './prepare.ts';
 import { type Posterior, posterior, STRANGER } from './prior.ts';
-import { sum, sumOf } from './sums.ts';
+import { medianOf, sum, sumOf } from './sums.ts';
 import { type Network, networkOf } from './voltage.ts';
 
 /** Of the method: estimates of different versions are not compared. */
@@ -15,11 +15,13 @@ const QUARTER_HOUR_MS = 900_000;
 /** Sd of d while the noise is being learned; of a meter that may be anything. */
 const METER_SD = 0.01;
 const FREE_SD = 1;
+/** Before the district is seen: sd of d of bad meters and how many there are, and sd of good ones (class 1 and 2 in service). */
 const BAD_SD = 0.06;
 const BAD_SHARE = 0.06;
+const GOOD_SD = 0.004;
+/** Probability that the model misjudges a meter, with voltages and without. */
 const MISFIT_SHARE = 0.003;
 const BLIND_MISFIT_SHARE = 0.03;
-const GOOD_SD = 0.004;
 /** Probability that a meter is not of this district: without voltages; with a voltage of its own; with the district's. */
 const STRANGER_SHARE = 0.0005;
 const FOREIGN_SHARE = 0.01;
@@ -50,7 +52,19 @@ const BLIND_ABOVE = 0.9;
 const MIN_BLIND_LOSS = 0.01;
 /** Share of the common error that is the master's; the rest is left to the meters, as much of it as is plausible. */
 const MASTERS_SHARE = 0.64;
+/** The master is off when the common error is so many of its standard uncertainties. */
+const MASTER_OFF_SDS = 3;
+/** A meter whose voltage leaves so many times the typical is a stranger until its energy says otherwise. */
 const FOREIGN_VOLTAGE = 4;
+/** Share of the meters that must report one. */
+const ENOUGH_VOLTAGES = 0.8;
+/** A single instant differs from the mean of its row by more than this share of the voltage. */
+const INSTANTANEOUS_FROM = 0.0015;
+/** Sds before anything is seen: of a fixed load and of the loss by the square, in mean loads; of the whole loss by the voltages, in itself. */
+const FIXED_SD = 0.05;
+const SQUARE_SD = 0.05;
+const LOSS_SD = 0.1;
+const OWN_SQUARE_SD = 1;
 
 export interface Solution {
   readonly fit: BalanceFit;
@@ -74,7 +88,7 @@ export function solveDistrict(prepared: Prepared): Solution | undefined {
   const strangers = new Set<number>();
   let network = enoughVoltages(ratios) ? networkOf(loads, ratios) : undefined;
   // Of so little energy anything can be said: it is no stranger.
-  const refuted = new Set(loads.flatMap((load, place) => (sum(load) < policy.minEnergyKwh ? [place] : [])));
+  const refuted = new Set(loads.flatMap((load, place) => (isLittle(load, policy) ? [place] : [])));
   for (const place of foreignVoltages(network)) if (!refuted.has(place)) strangers.add(place);
   let solution: Solution | undefined;
   for (let round = 0; round < MAX_ROUNDS; round++) {
@@ -106,7 +120,7 @@ export function solveDistrict(prepared: Prepared): Solution | undefined {
 
 function enoughVoltages(ratios: readonly (Float64Array | undefined)[]): boolean {
   const count = ratios.filter((ratio) => ratio !== undefined).length;
-  return count > 0 && count >= ratios.length * 0.8;
+  return count > 0 && count >= ratios.length * ENOUGH_VOLTAGES;
 }
 
 function strangerShares(
@@ -115,9 +129,9 @@ function strangerShares(
   suspected: ReadonlySet<number>,
   policy: AccuracyPolicy,
 ): Float64Array {
-  const typical = network ? medianOf(network.residualSd.filter((sd) => !Number.isNaN(sd))) : Number.NaN;
+  const typical = network ? typicalResidual(network) : Number.NaN;
   return Float64Array.from(loads, (load, place) => {
-    if (sum(load) < policy.minEnergyKwh) return 0;
+    if (isLittle(load, policy)) return 0;
     if (suspected.has(place)) return SUSPECTED_SHARE;
     const sd = network?.residualSd[place] ?? Number.NaN;
     if (Number.isNaN(sd)) return STRANGER_SHARE;
@@ -128,8 +142,7 @@ function strangerShares(
 /** Meters whose voltage has little to do with the district's loads. */
 function foreignVoltages(network: Network | undefined): number[] {
   if (!network) return [];
-  const known = network.residualSd.filter((sd) => !Number.isNaN(sd));
-  const typical = medianOf(known);
+  const typical = typicalResidual(network);
   return [...network.residualSd].flatMap((sd, place) => (sd > FOREIGN_VOLTAGE * typical ? [place] : []));
 }
 
@@ -144,8 +157,7 @@ function solveOnce(
   const rows = masterKwh.length;
   const quarters = window.periodMs / QUARTER_HOUR_MS;
   const carried = network ? loads.map((load, i) => load.map((kwh, t) => kwh / network.share[i]![t]!)) : loads;
-  const total = new Float64Array(rows);
-  for (const load of loads) for (let t = 0; t < rows; t++) total[t]! += load[t]!;
+  const total = sumOf(loads);
   const lossRate = Math.max((sum(masterKwh) - sum(total)) / Math.max(sum(total), 1e-9), 0);
   const causes = causesOf(loads, carried, total, network, quarters);
   const shape = {
@@ -221,7 +233,7 @@ function solveOnce(
   if (!believed) return undefined;
   const firstChange = current.fit.coefficients.length - changes.length;
   const masterSd = policy.masterUncertaintyPct / 100;
-  const isMasterOff = network !== undefined && Math.abs(believed.common) > 3 * masterSd;
+  const isMasterOff = network !== undefined && Math.abs(believed.common) > MASTER_OFF_SDS * masterSd;
   return {
     fit: current.fit,
     carried,
@@ -247,8 +259,12 @@ function solveOnce(
 }
 
 /** A mean over the row follows the loads of the row; a single instant does not. */
-function isInstantaneous({ residualSd }: Network): boolean {
-  return medianOf(residualSd.filter((sd) => !Number.isNaN(sd))) > 0.0015;
+function isInstantaneous(network: Network): boolean {
+  return typicalResidual(network) > INSTANTANEOUS_FROM;
+}
+
+function typicalResidual({ residualSd }: Network): number {
+  return medianOf(residualSd.filter((sd) => !Number.isNaN(sd)));
 }
 
 function measuredOf(window: DistrictWindow, user: number) {
@@ -269,9 +285,9 @@ function causesOf(
 ): Cause[] {
   const rows = total.length;
   const meanKwh = sum(total) / rows;
-  const fixed = { column: new Float64Array(rows).fill(meanKwh), sd: 0.05 };
+  const fixed = { column: new Float64Array(rows).fill(meanKwh), sd: FIXED_SD };
   if (!network) {
-    return [fixed, { column: total.map((kwh) => (kwh * kwh) / meanKwh), sd: 0.05 }];
+    return [fixed, { column: total.map((kwh) => (kwh * kwh) / meanKwh), sd: SQUARE_SD }];
   }
   const lost = new Float64Array(rows);
   const switched = new Float64Array(rows);
@@ -287,9 +303,9 @@ function causesOf(
   });
   return [
     fixed,
-    { column: lost, sd: 0.1 },
+    { column: lost, sd: LOSS_SD },
     { column: switched, sd: SWITCHED_KWH * quarters },
-    { column: squared, sd: 1 },
+    { column: squared, sd: OWN_SQUARE_SD },
   ];
 }
 

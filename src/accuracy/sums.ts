@@ -1,4 +1,4 @@
-/** Sums over columns, and rounding for what is told. */
+/** Sums and medians of columns, and rounding for what is told. */
 import type { Columns } from './matrix.ts';
 
 export function sumOf(columns: Columns): Float64Array {
@@ -11,6 +11,15 @@ export function sum(values: Float64Array): number {
   let total = 0;
   for (const value of values) total += value;
   return total;
+}
+
+/** The sd of normal values, for each unit of the median of their distances from the middle. */
+export const SD_OF_MEDIAN_DISTANCE = 1.4826;
+
+/** NaN = there are no values. */
+export function medianOf(values: Float64Array): number {
+  const sorted = Float64Array.from(values).sort();
+  return sorted.length > 0 ? sorted[sorted.length >> 1]! : Number.NaN;
 }
 
 export function round(value: number, digits: number): number {

@@ -4,6 +4,7 @@
  * the voltage channel; regressed on all loads at once, it gives a network that stands in for what was measured in the single row.
  */
 import { type Columns, cholesky, combine, cross, gram, inverse } from './matrix.ts';
+import { medianOf, sum } from './sums.ts';
 
 export interface Network {
   /** Relative fall of the voltage at each meter in each row, 1 + Σ_j Z_ij P_j. */
@@ -21,6 +22,8 @@ const RIDGE = 1e-3;
 /** True asymmetry of Z: power factors differ. */
 const ASYMMETRY = 0.1;
 const PASSES = 2;
+/** Errors of a meter's row of Z share the voltage they come from: a part of them adds up. */
+const SHARED_NOISE = 0.3;
 
 /** `loads`: kWh of each row by meter; `ratios`: V/V0 by meter, NaN where missing, undefined = no voltages at all. */
 export function networkOf(loads: Columns, ratios: readonly (Float64Array | undefined)[]): Network | undefined {
@@ -131,9 +134,6 @@ function reciprocal(
   return { z: result, variance: left };
 }
 
-/** Errors of a meter's row of Z share the voltage they come from: a part of them adds up. */
-const SHARED_NOISE = 0.3;
-
 function unsure(variance: Float64Array, loads: Columns): Float64Array {
   const count = loads.length;
   const means = loads.map(meanOf);
@@ -165,9 +165,8 @@ function times(loads: Columns, z: Float64Array): Columns {
 
 function ownOf(z: Float64Array, count: number): Float64Array {
   const own = Float64Array.from({ length: count }, (_, i) => Math.max(0, -z[i * count + i]!));
-  const known = [...own].filter((value) => value > 0).sort((a, b) => a - b);
-  const typical = known[Math.floor(known.length / 2)] ?? 0;
-  return own.map((value) => value || typical);
+  const typical = medianOf(own.filter((value) => value > 0));
+  return own.map((value) => value || typical || 0);
 }
 
 function spread({ residualSd }: Regression, seen: readonly number[], count: number): Float64Array {
@@ -179,14 +178,8 @@ function spread({ residualSd }: Regression, seen: readonly number[], count: numb
 }
 
 function fillWithMean(ratio: Float64Array): Float64Array {
-  let sum = 0;
-  let count = 0;
-  for (const value of ratio) {
-    if (Number.isNaN(value)) continue;
-    sum += value;
-    count++;
-  }
-  return ratio.map((value) => (Number.isNaN(value) ? sum / count : value));
+  const mean = meanOf(ratio.filter((value) => !Number.isNaN(value)));
+  return ratio.map((value) => (Number.isNaN(value) ? mean : value));
 }
 
 function fillWithFit(ratio: Float64Array, filled: Float64Array, share: Float64Array, gain: number): void {
@@ -194,7 +187,5 @@ function fillWithFit(ratio: Float64Array, filled: Float64Array, share: Float64Ar
 }
 
 function meanOf(column: Float64Array): number {
-  let sum = 0;
-  for (const value of column) sum += value;
-  return sum / column.length;
+  return sum(column) / column.length;
 }

@@ -3,7 +3,8 @@ import { constants } from 'node:fs';
 import { access, stat, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname } from 'node:path';
-import type { DistrictEstimate, DistrictWindow } from '../accuracy/district.ts';
+import type { DistrictEstimate } from '../accuracy/district.ts';
+import { failedEstimate } from '../accuracy/estimate.ts';
 import {
   ESTIMATES_HEADER,
   estimateLine,
@@ -145,36 +146,8 @@ async function estimateCollected(
   } catch (error) {
     const [problem = ''] = (error as Error).message.split('\n');
     process.stderr.write(`${say(OFFLINE.failed, language, { district: window.district, problem })}\n`);
-    return unsolved(window);
+    return failedEstimate(window);
   }
-}
-
-function unsolved({ district, fromMs, periodMs, moments, users }: DistrictWindow): DistrictEstimate {
-  const rows = moments - 1;
-  return {
-    district,
-    fromMs,
-    toMs: fromMs + rows * periodMs,
-    rows,
-    method: { version: '', loss: 'none', clocks: 'right', voltages: 'none', spreadPct: Number.NaN },
-    balance: undefined,
-    notes: [],
-    meters: users.map(({ id }) => ({
-      instrument: id,
-      errorPct: Number.NaN,
-      sdPct: Number.NaN,
-      lowPct: Number.NaN,
-      highPct: Number.NaN,
-      pInaccurate: Number.NaN,
-      verdict: 'undetermined',
-      reason: { code: 'not_solvable', params: {} },
-      rowsUsed: 0,
-      rowsRefused: rows,
-      energyKwh: Number.NaN,
-      clockOffsetS: undefined,
-      change: undefined,
-    })),
-  };
 }
 
 function mastersByDistrict(instruments: readonly Instrument[]): Map<string, number> {

@@ -11,6 +11,7 @@ import type {
   Verdict,
   VerdictReason,
 } from '../accuracy/district.ts';
+import { SYSTEM } from '../tasks/workflow.ts';
 import { patient } from './postgres.ts';
 import type { PlacedFindings, PostgresFindings } from './postgres-findings.ts';
 import { Conditions, type Page, type PageRequest, page, pageLimit } from './postgres-paging.ts';
@@ -67,6 +68,8 @@ export interface Estimated {
 
 /** Estimates of every night are kept so long, then one a week: windows of neighbouring nights hold nearly the same rows. */
 const NIGHTLY_DAYS = 60;
+/** Sunday. */
+const KEPT_ISO_WEEKDAY = 7;
 const DAY_MS = 86_400_000;
 const DELETED_AT_ONCE = 1_000;
 /** Runs that are looked at to find windows that count; more than that a day, asked for by hand, hide older ones. */
@@ -233,9 +236,9 @@ export class PostgresEstimates {
       patient(
         `DELETE FROM district_estimates WHERE id IN (
            SELECT id FROM district_estimates
-           WHERE to_ts < $1 OR (to_ts < $2 AND (state <> 'done' OR asked_by <> 'system' OR extract(isodow FROM to_ts AT TIME ZONE 'UTC') <> 7))
+           WHERE to_ts < $1 OR (to_ts < $2 AND (state <> 'done' OR asked_by <> $3 OR extract(isodow FROM to_ts AT TIME ZONE 'UTC') <> ${KEPT_ISO_WEEKDAY}))
            ORDER BY to_ts LIMIT ${DELETED_AT_ONCE} FOR UPDATE SKIP LOCKED)`,
-        [new Date(oldestMs), new Date(nowMs - NIGHTLY_DAYS * DAY_MS)],
+        [new Date(oldestMs), new Date(nowMs - NIGHTLY_DAYS * DAY_MS), SYSTEM.username],
       ),
     );
     return rowCount ?? 0;

@@ -59,17 +59,9 @@ export const VERDICT_REASONS: Readonly<Record<VerdictReason, Text>> = {
     'zh-CN': '其用电与该台区总表对不上,疑似档案台区有误,不是表计误差',
     en: 'what it counts does not show in the master meter: it seems to belong to another district, which is no error of the meter',
   },
-  master_off: {
-    'zh-CN': '全台区误差一致偏移 {shiftPct} %,疑为总表误差',
-    en: 'all meters of the district are off by {shiftPct} % alike, which points to the master meter',
-  },
   wide_interval: {
     'zh-CN': '估计的标准差 {sdPct} %,相对最大允许误差 ±{mpePct} % 过大',
     en: 'a standard deviation of {sdPct} % is too wide for an MPE of ±{mpePct} %',
-  },
-  unexplained_residual: {
-    'zh-CN': '台区每时段有 {residualKwh} kWh 无法解释,按计量噪声只应有 {expectedKwh} kWh',
-    en: '{residualKwh} kWh of the district remain unexplained in an interval, where noise explains {expectedKwh} kWh',
   },
   no_voltages: {
     'zh-CN': '没有电压数据,线损与表计误差难以区分',

@@ -26,9 +26,7 @@ const REASONS: Readonly<Record<VerdictReason, Params>> = {
   too_little_energy: { energyKwh: 0.2, neededKwh: 5 },
   stuck_register: { hours: 386 },
   wrong_district: {},
-  master_off: { shiftPct: -1.2 },
   wide_interval: { sdPct: 1.4, mpePct: 2 },
-  unexplained_residual: { residualKwh: 0.5, expectedKwh: 0.1 },
   no_voltages: {},
   not_solvable: {},
 };
