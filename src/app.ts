@@ -126,8 +126,9 @@ async function startIntake(foundation: Foundation, rules: OwnRules | undefined) 
 
 const START: Readonly<Record<Role, (foundation: Foundation) => Promise<Started>>> = {
   serve: async (foundation) => {
-    const rules = await openOwnRules(foundation);
+    const rules = foundation.isLogged ? undefined : await openOwnRules(foundation);
     const intake = await startIntake(foundation, rules);
+    if (!rules) startSharedRules(foundation);
     await startWork(foundation);
     const served = await startApi(foundation, intake.readiness);
     return { ...served, ...(await intake.listen()) };

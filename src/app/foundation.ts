@@ -30,6 +30,8 @@ export interface Foundation {
   /** Told whose secret is another from now on. */
   readonly credentialChanged: Set<(id: string) => void>;
   readonly readings: Readings;
+  /** What is stored is logged, for a judge who puts it back in order; otherwise whoever stores it judges it. */
+  readonly isLogged: boolean;
   /** To be called now and then: what is older than `oldestMs` need not be kept. */
   readonly tendReadings: (oldestMs: number) => Promise<void>;
   readonly findings: PostgresFindings;
@@ -90,7 +92,9 @@ export async function openFoundation(
     },
   );
   if (!alone) await followLedger(databaseUrl, ledger, onError, onStop);
-  const { readings, tendReadings } = await openReadings(settings, pool, ledger, alone, nowMs, onStop);
+  // By the several connections to a broker of others, a gateway's messages come in any order.
+  const isLogged = !alone || settings.mqttUrl !== undefined;
+  const { readings, tendReadings } = await openReadings(settings, pool, ledger, isLogged, nowMs, onStop);
   const findings = new PostgresFindings({
     pool,
     ledger: ledger.ledger,
@@ -109,6 +113,7 @@ export async function openFoundation(
     instrumentChanged,
     credentialChanged,
     readings,
+    isLogged,
     tendReadings,
     findings,
     tasks: new PostgresTasks(pool, domain.tasks, accuracy.site),
@@ -126,7 +131,7 @@ async function openReadings(
   { influx }: Settings,
   pool: pg.Pool,
   { ledger }: PostgresLedger,
-  alone: boolean,
+  isLogged: boolean,
   nowMs: () => number,
   onStop: OnStop,
 ): Promise<Pick<Foundation, 'readings' | 'tendReadings'>> {
@@ -143,7 +148,7 @@ async function openReadings(
     ...influx,
     idOf: (key) => ledger.byKey(key)?.id,
     keys: () => [...ledger.all()].map(({ key }) => key),
-    ...(!alone && { log: new PostgresReadingLog(pool) }),
+    ...(isLogged && { log: new PostgresReadingLog(pool) }),
     nowMs,
   });
   onStop(() => readings.close());

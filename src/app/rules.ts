@@ -1,6 +1,6 @@
 /**
- * Readings become findings in one of two ways. Alone, the process that stores readings judges them as it commits. Beside others
- * it logs what it stored, and one process of all follows the log.
+ * Readings become findings in one of two ways. Alone and with its own broker, the process that stores readings judges them
+ * as it commits. Otherwise what was stored is logged, and one process of all follows the log.
  */
 import { Gauge, type Registry } from 'prom-client';
 import type { Finding } from '../fleet/finding.ts';
@@ -79,7 +79,7 @@ export async function openOwnRules(foundation: Foundation): Promise<OwnRules> {
   };
 }
 
-/** The rules of a service of several processes: whichever of them is first owns the rules, the others stand by. */
+/** The rules of a service with a log: whichever of its processes is first owns the rules, the others stand by. */
 export function startSharedRules(foundation: Foundation): void {
   const { databaseUrl, registry, onError, onStop } = foundation;
   const stopping = new AbortController();

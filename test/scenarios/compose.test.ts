@@ -7,21 +7,26 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { fleetOptions, simulateFleet } from '../../simulators/fleet.ts';
-import { readLondonProfiles } from '../../simulators/london.ts';
-import { generatedSource, publish } from '../../simulators/publish-mqtt.ts';
+import { generatedSource } from '../../simulators/publish-mqtt.ts';
 import { ADMIN_PASSWORD, type Role, Service } from '../../simulators/service.ts';
 import { MAIN, run } from '../support/command-line.ts';
 import { type ComposeService, filledEnvironment, readCompose } from '../support/compose.ts';
 import { INFLUXD, ORG, TestInflux, TOKEN } from '../support/influxdb.ts';
-import { expectFindings, expectReadingsOnce, expectTasksOnce, quickConfig } from '../support/journey.ts';
+import {
+  acceptFirst,
+  employInspector,
+  expectDeadlines,
+  expectReadingsOnce,
+  expectUndisturbed,
+  journeyFleet,
+  quickConfig,
+  SECRET,
+  send,
+} from '../support/journey.ts';
 import { MOSQUITTO, Mosquitto } from '../support/mosquitto.ts';
 import { OperatorPostgres, POSTGRES_BIN } from '../support/operator-postgres.ts';
 import { REDIS, REQUIRED, RedisServer } from '../support/redis.ts';
 
-const PERIOD_MS = 15 * 60_000;
-const SECRET = 'a secret of the installation';
-const FAULTS = { silent: 1, rollback: 2, stopped: 1, runaway: 2, 'voltage-loss': 1, outage: 1 };
 /** What waits for a process that is restarted comes some seconds late, of a history of days; that is no outage. */
 const CONFIG_DIR = quickConfig('15s');
 /** When what is sent has come this far, one is restarted, and later the other. */
@@ -111,11 +116,7 @@ describe.skipIf(!(POSTGRES_BIN && REDIS && INFLUXD && MOSQUITTO) && !REQUIRED)(
       expect(names).toEqual(['ingest', 'ingest', 'work', 'api']);
       const [ingestA, ingestB, , api] = await Promise.all(names.map(start));
 
-      const untilMs = Math.floor(Date.now() / PERIOD_MS) * PERIOD_MS - PERIOD_MS;
-      const fleet = simulateFleet(
-        fleetOptions({ seed: 12, districts: 2, metersPerDistrict: 12, days: 3, untilMs, faults: FAULTS }),
-        readLondonProfiles(),
-      );
+      const fleet = journeyFleet(12);
       await api!.signIn();
       await api!.provision(fleet.instruments, SECRET);
       await once('mosquitto-files');
@@ -128,14 +129,11 @@ describe.skipIf(!(POSTGRES_BIN && REDIS && INFLUXD && MOSQUITTO) && !REQUIRED)(
         await service.start();
         return code;
       };
-      const report = await publish(generatedSource(fleet), {
+      await employInspector(api!);
+      const accepted = acceptFirst(api!);
+      await send(generatedSource(fleet), {
         url: `mqtt://127.0.0.1:${broker.port}`,
-        secret: SECRET,
         topicPrefix: 'devices/{client}/',
-        window: 4,
-        readingsPerMessage: 13,
-        minBackoffMs: 50,
-        maxBackoffMs: 500,
         seed: 12,
         onProgress: (acknowledged) => {
           if (acknowledged < (RESTART_AT[codes.length] ?? Infinity) * total) return;
@@ -144,11 +142,10 @@ describe.skipIf(!(POSTGRES_BIN && REDIS && INFLUXD && MOSQUITTO) && !REQUIRED)(
         },
       });
       expect(await Promise.all(codes)).toEqual([0, 0]);
-      expect(report).toMatchObject({ unacknowledgedMessages: 0, rejectedReadings: 0 });
       // Mosquitto acknowledges what it has; the two have it a little later.
       await vi.waitFor(() => expectReadingsOnce(api!, fleet), { timeout: 60_000, interval: 1_000 });
-      await expectFindings(api!, fleet, CONFIG_DIR, 90_000);
-      await expectTasksOnce(api!);
+      await expectUndisturbed(api!, fleet, CONFIG_DIR, 90_000);
+      await expectDeadlines(api!, await accepted);
       for (const service of [ingestA!, ingestB!]) {
         const [received, stored, duplicate, rejected, inFlight] = await Promise.all(
           ['received_total', 'stored_total', 'duplicate_total', 'rejected_total', 'in_flight'].map((name) =>

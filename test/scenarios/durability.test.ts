@@ -6,17 +6,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
-import { fleetOptions, simulateFleet } from '../../simulators/fleet.ts';
-import { readLondonProfiles } from '../../simulators/london.ts';
-import { generatedSource, publish } from '../../simulators/publish-mqtt.ts';
+import { generatedSource } from '../../simulators/publish-mqtt.ts';
 import { Random } from '../../simulators/random.ts';
 import { Service } from '../../simulators/service.ts';
-import { expectFindings, expectReadingsOnce, expectTasksOnce, quickConfig } from '../support/journey.ts';
+import { expectUndisturbed, journeyFleet, quickConfig, SECRET, send } from '../support/journey.ts';
 
-const SEEDS = (process.env.SEEDS ?? '1,2,3,4,5').split(',').map(Number);
-const PERIOD_MS = 15 * 60_000;
-const SECRET = 'durability-secret';
-const FAULTS = { silent: 1, rollback: 2, stopped: 1, runaway: 2, 'voltage-loss': 1, outage: 1 };
+const SEEDS = (process.env.SEEDS ?? '1,2,3').split(',').map(Number);
 const CONFIG_DIR = quickConfig();
 
 let service: Service | undefined;
@@ -29,11 +24,7 @@ test.each(SEEDS)(
   'seed %i: kill -9 of service and PostgreSQL loses and doubles nothing',
   { timeout: 120_000 },
   async (seed) => {
-    const untilMs = Math.floor(Date.now() / PERIOD_MS) * PERIOD_MS - PERIOD_MS;
-    const fleet = simulateFleet(
-      fleetOptions({ seed, districts: 2, metersPerDistrict: 12, days: 3, untilMs, faults: FAULTS }),
-      readLondonProfiles(),
-    );
+    const fleet = journeyFleet(seed);
     service = await Service.create({ METERWARDEN_CONFIG: CONFIG_DIR });
     await service.start();
     await service.signIn();
@@ -46,13 +37,8 @@ test.each(SEEDS)(
       .sort((a, b) => a.atReadings - b.atReadings);
     let killing: Promise<void> = Promise.resolve();
     const stop = new AbortController();
-    const report = await publish(generatedSource(fleet), {
+    await send(generatedSource(fleet), {
       url: service.mqttUrl,
-      secret: SECRET,
-      window: 4,
-      readingsPerMessage: 13,
-      minBackoffMs: 50,
-      maxBackoffMs: 500,
       seed,
       signal: stop.signal,
       onProgress: (acknowledged) => {
@@ -64,13 +50,8 @@ test.each(SEEDS)(
     });
     await killing;
     expect(kills, 'every kill happened').toEqual([]);
-    expect(report.unacknowledgedMessages).toBe(0);
-    expect(report.rejectedReadings).toBe(0);
     await service.signIn();
-
-    await expectReadingsOnce(service, fleet);
-    await expectFindings(service, fleet, CONFIG_DIR);
-    await expectTasksOnce(service);
+    await expectUndisturbed(service, fleet, CONFIG_DIR);
   },
 );
 

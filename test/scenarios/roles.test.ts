@@ -4,16 +4,10 @@
  * undisturbed run.
  */
 import { afterEach, expect, test } from 'vitest';
-import { fleetOptions, simulateFleet } from '../../simulators/fleet.ts';
-import { readLondonProfiles } from '../../simulators/london.ts';
-import { publish } from '../../simulators/publish-mqtt.ts';
 import { type Role, Service } from '../../simulators/service.ts';
-import { expectFindings, expectReadingsOnce, expectTasksOnce, halfOf, quickConfig } from '../support/journey.ts';
+import { expectUndisturbed, halfOf, journeyFleet, quickConfig, SECRET, send } from '../support/journey.ts';
 import { type TestDatabase, testDatabase } from '../support/postgres.ts';
 
-const PERIOD_MS = 15 * 60_000;
-const SECRET = 'a secret of the roles';
-const FAULTS = { silent: 1, rollback: 2, stopped: 1, runaway: 2, 'voltage-loss': 1, outage: 1 };
 const CONFIG_DIR = quickConfig();
 
 let db: TestDatabase | undefined;
@@ -36,11 +30,7 @@ const isOwner = (service: Service) => service.output.includes('following the log
 
 test('killed in the middle, they find what one undisturbed process finds', { timeout: 180_000 }, async () => {
   db = await testDatabase();
-  const untilMs = Math.floor(Date.now() / PERIOD_MS) * PERIOD_MS - PERIOD_MS;
-  const fleet = simulateFleet(
-    fleetOptions({ seed: 11, districts: 2, metersPerDistrict: 12, days: 3, untilMs, faults: FAULTS }),
-    readLondonProfiles(),
-  );
+  const fleet = journeyFleet(11);
   const api = await start('api');
   const [workA, workB, ingestA, ingestB] = await Promise.all([
     start('work'),
@@ -61,13 +51,8 @@ test('killed in the middle, they find what one undisturbed process finds', { tim
     if (again) await service.start();
   };
   const run = (which: 0 | 1, through: Service, killAt: number, victim: () => Service, again: boolean) =>
-    publish(halfOf(fleet, which), {
+    send(halfOf(fleet, which), {
       url: through.mqttUrl,
-      secret: SECRET,
-      window: 4,
-      readingsPerMessage: 13,
-      minBackoffMs: 50,
-      maxBackoffMs: 500,
       seed: which,
       onProgress: (acknowledged) => {
         if (acknowledged < killAt * total || killed.has(victim())) return;
@@ -75,17 +60,10 @@ test('killed in the middle, they find what one undisturbed process finds', { tim
       },
     });
   const owner = isOwner(workA!) ? workA! : workB!;
-  const reports = await Promise.all([
-    run(0, ingestA!, 0.2, () => ingestA!, true),
-    run(1, ingestB!, 0.15, () => owner, false),
-  ]);
+  await Promise.all([run(0, ingestA!, 0.2, () => ingestA!, true), run(1, ingestB!, 0.15, () => owner, false)]);
   await Promise.all(killing);
   expect(killed.size, 'both kills happened').toBe(2);
-  for (const report of reports) expect(report).toMatchObject({ unacknowledgedMessages: 0, rejectedReadings: 0 });
-
-  await expectReadingsOnce(api, fleet);
-  await expectFindings(api, fleet, CONFIG_DIR);
-  await expectTasksOnce(api);
+  await expectUndisturbed(api, fleet, CONFIG_DIR);
 });
 
 test('serve and the other roles do not share a database', { timeout: 60_000 }, async () => {
