@@ -23,7 +23,7 @@ import {
   whiten,
 } from './noise.ts';
 import type { Likelihood } from './prior.ts';
-import { medianOf, SD_OF_MEDIAN_DISTANCE } from './sums.ts';
+import { believedRows, bulk, spreadOf } from './rows.ts';
 
 /** A cause other than a meter, with the sd its coefficient has before anything is seen. */
 export interface Cause {
@@ -77,20 +77,8 @@ const CAUCHY_SDS = 1.5;
 const ROUNDS = 2;
 /** From a solution of nearly the same problem. */
 const FURTHER_ROUNDS = 1;
-/** A row further off than this many sd is not believed. */
-const BELIEVED_SDS = 4.5;
-const BELIEVED_WHEN_LOPSIDED = 2.5;
-/** The lower side is so much wider than the upper one. */
-const LOPSIDED = 1.3;
-/** What is left out narrows what is left: so often it is looked again. */
-const BELIEF_ROUNDS = 6;
-/** Rows that agree exactly still have registers. */
-const LEAST_SPREAD_KWH = 1e-4;
 /** Of what seems to be known of a meter, its own noise is at most so much. */
 const MOSTLY_NOISE = 0.9;
-/** Values that are averaged at the densest place. */
-const MODE_SAMPLE = 200;
-
 export function solveBalance(problem: BalanceProblem, start?: BalanceFit): BalanceFit | undefined {
   const { carried, masterKwh, causes, meterSd } = problem;
   const rows = masterKwh.length;
@@ -102,7 +90,7 @@ export function solveBalance(problem: BalanceProblem, start?: BalanceFit): Balan
     const sd = i >= count ? causes[i - count]!.sd : meterSd[i]!;
     return 1 / (sd * sd);
   });
-  let weight: Float64Array = start?.weight ?? robustStart(columns, target, prior);
+  let weight: Float64Array = start?.weight ?? robustStart(problem, columns, target, prior);
   let parameters = start?.parameters ?? FIRST_GUESS;
   const rounds = start ? FURTHER_ROUNDS : ROUNDS;
   for (let round = 0; ; round++) {
@@ -112,7 +100,7 @@ export function solveBalance(problem: BalanceProblem, start?: BalanceFit): Balan
     if (!solved) return undefined;
     const residual = residualOf(columns, target, solved.mean);
     if (round === rounds) return conclude(problem, solved, prior, { parameters, weight, residual, factor });
-    weight = believed(residual);
+    weight = believedRows(residual, spreadOf(problem.shape, parameters));
     parameters = fitNoise({ ...shape, weight }, residual, solved.used, parameters);
   }
 }
@@ -257,101 +245,25 @@ function residualOf(columns: Columns, target: Float64Array, mean: Float64Array):
 }
 
 /** Cauchy weights until the bulk of the rows speaks; then those far from it are left out. */
-function robustStart(columns: Columns, target: Float64Array, prior: Float64Array): Float64Array {
+function robustStart(
+  { shape }: BalanceProblem,
+  columns: Columns,
+  target: Float64Array,
+  prior: Float64Array,
+): Float64Array {
+  const spread = spreadOf(shape, FIRST_GUESS);
   let residual = target;
   for (let round = 0; round < ROBUST_ROUNDS; round++) {
-    const { middle, scale } = bulk(residual);
-    const roots = residual.map((value) => 1 / Math.sqrt(1 + ((value - middle) / (CAUCHY_SDS * scale)) ** 2) / scale);
+    const scores = residual.map((value, t) => value / spread.rowSd[t]!);
+    const { middle, scale } = bulk(scores, spread.switched);
+    const roots = scores.map(
+      (score, t) => 1 / Math.sqrt(1 + ((score - middle) / (CAUCHY_SDS * scale)) ** 2) / (scale * spread.rowSd[t]!),
+    );
     const scaled = (column: Float64Array) => column.map((value, t) => value * roots[t]!);
     const { matrix, shift } = normalOf(columns.map(scaled), scaled(target));
     const lower = cholesky(withDiagonal(matrix, prior));
     if (!lower) break;
     residual = residualOf(columns, target, solve(lower, shift));
   }
-  return believed(residual);
-}
-
-function believed(residual: Float64Array): Float64Array {
-  let weight = residual;
-  for (let round = 0; round < BELIEF_ROUNDS; round++) {
-    const { lowest, highest } = bulk(residual.filter((_, t) => round === 0 || weight[t]! > 0));
-    weight = residual.map((value) => (value > lowest && value < highest ? 1 : 0));
-  }
-  return withoutRuns(residual, weight);
-}
-
-/**
- * What is taken for hours shows in the sum of neighbouring rows, where the noise of registers and clocks, which one row takes from
- * the next, cancels.
- */
-function withoutRuns(residual: Float64Array, weight: Float64Array): Float64Array {
-  const sums = residual.map((value, t) => value + (residual[t - 1] ?? value) + (residual[t + 1] ?? value));
-  const { isLopsided, lowest } = bulk(sums);
-  if (!isLopsided) return weight;
-  const isLow = (t: number) => sums[t] !== undefined && sums[t]! < lowest;
-  return weight.map((value, t) => (isLow(t - 1) || isLow(t) || isLow(t + 1) ? 0 : value));
-}
-
-interface Bulk {
-  readonly middle: number;
-  /** Sd of the rows that nothing has been taken from. */
-  readonly scale: number;
-  /** Rows below this, or above that, are not believed. */
-  readonly lowest: number;
-  readonly highest: number;
-  readonly isLopsided: boolean;
-}
-
-/**
- * Where most rows lie. Energy that no meter counts makes a row too low, never too high: when the lower side is wider than the
- * upper one, the upper one alone says how wide the noise is.
- */
-function bulk(values: Float64Array): Bulk {
-  const median = medianOf(values);
-  const both = spreadAbout(values, median);
-  const sided = {
-    middle: median,
-    scale: both,
-    lowest: median - BELIEVED_SDS * both,
-    highest: median + BELIEVED_SDS * both,
-    isLopsided: false,
-  };
-  const mode = modeOf(values);
-  const above = spreadAbout(
-    values.filter((value) => value > mode),
-    mode,
-  );
-  const below = spreadAbout(
-    values.filter((value) => value < mode),
-    mode,
-  );
-  if (!(below > LOPSIDED * above)) return sided;
-  return {
-    middle: mode,
-    scale: above,
-    lowest: mode - BELIEVED_WHEN_LOPSIDED * above,
-    highest: mode + BELIEVED_SDS * above,
-    isLopsided: true,
-  };
-}
-
-function spreadAbout(values: Float64Array, middle: number): number {
-  return Math.max(SD_OF_MEDIAN_DISTANCE * medianOf(values.map((value) => Math.abs(value - middle))), LEAST_SPREAD_KWH);
-}
-
-/** The middle of the densest values: the half of them that lies closest together, halved again and again. */
-function modeOf(values: Float64Array): number {
-  const sorted = Float64Array.from(values).sort();
-  let from = 0;
-  let to = sorted.length;
-  while (to - from > MODE_SAMPLE) {
-    const length = Math.ceil((to - from) / 2);
-    let best = from;
-    for (let i = from; i + length <= to; i++) {
-      if (sorted[i + length - 1]! - sorted[i]! < sorted[best + length - 1]! - sorted[best]!) best = i;
-    }
-    from = best;
-    to = best + length;
-  }
-  return medianOf(sorted.subarray(from, to));
+  return believedRows(residual, spread);
 }

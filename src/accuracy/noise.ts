@@ -62,6 +62,8 @@ export function momentWeight({ pivot, below }: Factor): Float64Array {
 
 /** What is known of the noise before it is seen. */
 export interface NoiseShape {
+  /** Variance of each row by what switches inside it, as far as it can be guessed, kWh²: a square law turns it into loss. */
+  readonly switching: Float64Array;
   /** Variance at each moment by rounding alone, kWh². */
   readonly roundingKwh2: number;
   /** Further variance at each moment that is known: missing readings. */
@@ -72,27 +74,43 @@ export interface NoiseShape {
   readonly weight: Float64Array;
 }
 
-/** Logarithms: factor of the rounding, variance of a row in kWh², squared share of a row that clocks move. */
-export type NoiseParameters = readonly [rounding: number, row: number, clock: number];
+/** Logarithms: factor of the rounding, variance of every row in kWh², squared share of a row that clocks move, factor of the switching. */
+export type NoiseParameters = readonly [rounding: number, row: number, clock: number, switching: number];
 
-export const FIRST_GUESS: NoiseParameters = [0, Math.log(1e-3), Math.log(1e-4)];
+export const FIRST_GUESS: NoiseParameters = [0, Math.log(1e-3), Math.log(1e-4), 0];
 const BOUNDS: readonly (readonly [number, number])[] = [
   [Math.log(0.5), Math.log(3)],
   [Math.log(1e-7), Math.log(1e2)],
   [Math.log(1e-9), Math.log(0.05)],
+  [Math.log(1e-3), Math.log(30)],
 ];
 /** Of a row that is not believed, kWh². */
 const DISBELIEVED = 1e4;
 const FIRST_STEP = 1;
 const LAST_STEP = 0.06;
 
-export function noise(shape: NoiseShape, [rounding, row, clock]: NoiseParameters): Factor {
-  const rowKwh2 = Math.exp(row);
-  const rows = shape.weight.map((weight) => (weight > 0 ? rowKwh2 : DISBELIEVED));
-  const base = shape.roundingKwh2 * Math.exp(rounding);
-  const share = Math.exp(clock);
-  const moments = shape.known.map((known, k) => base + known + share * shape.power[k]!);
-  return factor(rows, moments);
+export interface Variances {
+  /** kWh² by row and by moment. */
+  readonly rows: Float64Array;
+  readonly moments: Float64Array;
+}
+
+/** As if every row were believed. */
+export function variances(shape: Omit<NoiseShape, 'weight'>, parameters: NoiseParameters): Variances {
+  const [rounding, row, clock, switching] = parameters.map(Math.exp) as unknown as NoiseParameters;
+  const base = shape.roundingKwh2 * rounding;
+  return {
+    rows: shape.switching.map((kwh2) => row + switching * kwh2),
+    moments: shape.known.map((known, k) => base + known + clock * shape.power[k]!),
+  };
+}
+
+export function noise(shape: NoiseShape, parameters: NoiseParameters): Factor {
+  const { rows, moments } = variances(shape, parameters);
+  return factor(
+    rows.map((kwh2, t) => (shape.weight[t]! > 0 ? kwh2 : DISBELIEVED)),
+    moments,
+  );
 }
 
 /** The parameters under which the residuals are most likely; `lost` = degrees of freedom the fit has used. */
@@ -112,16 +130,16 @@ export function fitNoise(
   return patternSearch(surprise, start);
 }
 
-/** Coordinate by coordinate with shrinking steps: three smooth parameters need no more. */
+/** Coordinate by coordinate with shrinking steps: a few smooth parameters need no more. */
 function patternSearch(surprise: (at: NoiseParameters) => number, start: NoiseParameters): NoiseParameters {
   let best = start;
   let least = surprise(best);
   for (let step = FIRST_STEP; step >= LAST_STEP; ) {
     let moved = false;
-    for (let i = 0; i < 3; i++) {
+    for (let i = 0; i < BOUNDS.length; i++) {
       for (const sign of [1, -1]) {
         const [low, high] = BOUNDS[i]!;
-        const next = [...best] as [number, number, number];
+        const next = [...best] as [number, number, number, number];
         next[i] = Math.min(high, Math.max(low, next[i]! + sign * step));
         if (next[i] === best[i]) continue;
         const value = surprise(next);

@@ -19,6 +19,9 @@ export interface Energy {
 const STEPS_KWH = [1, 0.1, 0.01, 0.001] as const;
 /** Values looked at to find the last digit. */
 const STEP_SAMPLE = 400;
+/** So near to a whole number of steps, and so much nearer than that is no number: it was written with fewer digits. */
+const WHOLE = 1e-6;
+const FLOAT = 1e-12;
 /** Of a moment about which nothing is known, kWh². */
 const UNKNOWN = 1e4;
 /** Of what lies between two readings, at least, kWh². */
@@ -112,6 +115,6 @@ function stepOf(register: Float64Array): number {
     if (!Number.isNaN(register[k]!)) seen.push(register[k]!);
   }
   const isMultiple = (step: number) =>
-    seen.every((value) => Math.abs(value / step - Math.round(value / step)) < 1e-6 * Math.max(1, value / step));
+    seen.every((value) => Math.abs(value / step - Math.round(value / step)) < WHOLE + FLOAT * Math.abs(value / step));
   return seen.length < 2 ? 0 : (STEPS_KWH.find(isMultiple) ?? 0);
 }

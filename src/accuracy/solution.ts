@@ -50,6 +50,8 @@ const LOSS_MODEL = 0.1;
 const BLIND_BELOW = 1.8;
 const BLIND_ABOVE = 0.9;
 const MIN_BLIND_LOSS = 0.01;
+/** Without voltages: how far a row's loss lies from its square law, in itself. */
+const BLIND_ROW_LOSS = 0.1;
 /** Share of the common error that is the master's; the rest is left to the meters, as much of it as is plausible. */
 const MASTERS_SHARE = 0.64;
 /** The master is off when the common error is so many of its standard uncertainties. */
@@ -167,6 +169,7 @@ function solveOnce(
     ),
     known: sumOf([master!.variance, ...used.map((i) => energies[i]!.variance)]),
     power: powerAtMoments(loads),
+    switching: switchingOf(loads, network, lossRate, quarters),
   };
   const meterSd = Float64Array.from(loads, (_, place) => (strangers.has(place) ? FREE_SD : METER_SD));
   const registers = used.map((i, place) => ({
@@ -292,6 +295,7 @@ function causesOf(
   const lost = new Float64Array(rows);
   const switched = new Float64Array(rows);
   const squared = new Float64Array(rows);
+  const changed = new Float64Array(rows);
   loads.forEach((load, i) => {
     const own = network.own[i]!;
     const into = carried[i]!;
@@ -299,6 +303,8 @@ function causesOf(
       lost[t]! += into[t]! - load[t]!;
       switched[t]! += own * load[t]!;
       squared[t]! += own * load[t]! ** 2;
+      const kwh = load[t]!;
+      changed[t]! += own * (Math.abs((load[t + 1] ?? kwh) - kwh) + Math.abs(kwh - (load[t - 1] ?? kwh)));
     }
   });
   return [
@@ -306,6 +312,7 @@ function causesOf(
     { column: lost, sd: LOSS_SD },
     { column: switched, sd: SWITCHED_KWH * quarters },
     { column: squared, sd: OWN_SQUARE_SD },
+    { column: changed, sd: SWITCHED_KWH * quarters },
   ];
 }
 
@@ -336,6 +343,22 @@ function weightedLoss(load: Float64Array, carried: Float64Array): number {
     squares += load[t]! ** 2;
   }
   return squares > 0 ? lost / squares : 0;
+}
+
+/** Variance of each row's loss by what switches inside it, or by what it is without voltages, kWh². */
+function switchingOf(loads: Columns, network: Network | undefined, lossRate: number, quarters: number): Float64Array {
+  const rows = loads[0]!.length;
+  const variance = new Float64Array(rows);
+  if (network) {
+    loads.forEach((load, i) => {
+      const sd = network.own[i]! * SWITCHED_KWH * quarters;
+      for (let t = 0; t < rows; t++) variance[t]! += (sd * load[t]!) ** 2;
+    });
+    return variance;
+  }
+  const total = sumOf(loads);
+  const meanKwh = sum(total) / rows;
+  return total.map((kwh) => (BLIND_ROW_LOSS * lossRate * (kwh * kwh)) ** 2 / Math.max(meanKwh * meanKwh, 1e-9));
 }
 
 /** Sum over meters of the squared energy about each moment. */
