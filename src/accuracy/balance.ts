@@ -29,6 +29,8 @@ import { believedRows, bulk, spreadOf } from './rows.ts';
 export interface Cause {
   readonly column: Float64Array;
   readonly sd: number;
+  /** By meter: how much of its register is in the column, on the mean; left out = none. */
+  readonly ofMeters?: Float64Array;
 }
 
 export interface BalanceProblem {
@@ -79,6 +81,8 @@ const ROUNDS = 2;
 const FURTHER_ROUNDS = 1;
 /** Of what seems to be known of a meter, its own noise is at most so much. */
 const MOSTLY_NOISE = 0.9;
+/** Taking it out moves no d by more: what would is no noise of registers but columns that are much alike. */
+const MOST_CORRECTION = 0.05;
 export function solveBalance(problem: BalanceProblem, start?: BalanceFit): BalanceFit | undefined {
   const { carried, masterKwh, causes, meterSd } = problem;
   const rows = masterKwh.length;
@@ -96,12 +100,12 @@ export function solveBalance(problem: BalanceProblem, start?: BalanceFit): Balan
   for (let round = 0; ; round++) {
     const shape = { ...problem.shape, weight };
     const factor = noise(shape, parameters);
-    const solved = normalEquations(columns, target, prior, factor, ownNoise(problem, factor, parameters));
+    const solved = normalEquations(columns, target, prior, factor, ownNoise(problem, factor, parameters), causes);
     if (!solved) return undefined;
     const residual = residualOf(columns, target, solved.mean);
     if (round === rounds) return conclude(problem, solved, prior, { parameters, weight, residual, factor });
-    weight = believedRows(residual, spreadOf(problem.shape, parameters));
-    parameters = fitNoise({ ...shape, weight }, residual, solved.used, parameters);
+    parameters = fitNoise(shape, residual, solved.used, parameters);
+    weight = believedRows(residual, spreadOf(shape, parameters));
   }
 }
 
@@ -145,22 +149,41 @@ function normalEquations(
   prior: Float64Array,
   factor: Factor,
   own: Float64Array,
+  causes: readonly Cause[],
 ): Solved | undefined {
   const order = columns.length;
   const white = columns.map((column) => whiten(factor, column));
   const { matrix: normal, shift, square } = normalOf(white, whiten(factor, target));
-  // From the target's side alone: taken from the matrix too, meters that are much alike would no longer be solvable.
-  own.forEach((noise, i) => {
-    shift[i]! -= Math.min(noise, MOSTLY_NOISE * normal.values[i * order + i]!);
-  });
   const lower = cholesky(withDiagonal(normal, prior));
   if (!lower) return undefined;
+  // From the target's side alone: taken from the matrix too, meters that are much alike would no longer be solvable.
+  const correction = correctionOf(
+    own.map((noise, i) => Math.min(noise, MOSTLY_NOISE * normal.values[i * order + i]!)),
+    causes,
+  );
+  const moved = solve(lower, correction).subarray(0, own.length);
+  const most = moved.reduce((largest, value) => Math.max(largest, Math.abs(value)), MOST_CORRECTION);
+  for (let i = 0; i < order; i++) shift[i]! += (MOST_CORRECTION / most) * correction[i]!;
   let used = 0;
   for (let i = 0; i < order; i++) {
     const known = normal.values[i * order + i]!;
     used += known / (known + prior[i]!);
   }
   return { normal, shift, lower, mean: solve(lower, shift), square, white, used };
+}
+
+/** A cause that is made of registers has their noise as well: left in one of two columns that are much alike, it would set them against each other. */
+function correctionOf(noise: Float64Array, causes: readonly Cause[]): Float64Array {
+  const correction = new Float64Array(noise.length + causes.length);
+  noise.forEach((value, i) => {
+    correction[i] = -value;
+  });
+  causes.forEach(({ ofMeters }, k) => {
+    ofMeters?.forEach((share, i) => {
+      correction[noise.length + k]! += share * noise[i]!;
+    });
+  });
+  return correction;
 }
 
 function conclude(

@@ -66,8 +66,9 @@ export interface NoiseShape {
   readonly switching: Float64Array;
   /** Variance at each moment by rounding alone, kWh². */
   readonly roundingKwh2: number;
-  /** Further variance at each moment that is known: missing readings. */
+  /** Further variance that is known, at each moment and of each row: missing readings, few and many. */
   readonly known: Float64Array;
+  readonly knownRows: Float64Array;
   /** Sum of the squared energies of all meters about each moment: what clocks move scales with it. */
   readonly power: Float64Array;
   /** 0 = the row is not believed. */
@@ -100,7 +101,7 @@ export function variances(shape: Omit<NoiseShape, 'weight'>, parameters: NoisePa
   const [rounding, row, clock, switching] = parameters.map(Math.exp) as unknown as NoiseParameters;
   const base = shape.roundingKwh2 * rounding;
   return {
-    rows: shape.switching.map((kwh2) => row + switching * kwh2),
+    rows: shape.switching.map((kwh2, t) => row + switching * kwh2 + shape.knownRows[t]!),
     moments: shape.known.map((known, k) => base + known + clock * shape.power[k]!),
   };
 }

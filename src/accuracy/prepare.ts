@@ -1,10 +1,12 @@
 /** What of a window can enter the balance, and why the rest cannot. */
-import type { AccuracyPolicy, DistrictNote, DistrictWindow, Reason, VerdictReason } from './district.ts';
+import type { AccuracyPolicy, DistrictNote, DistrictWindow, MeterSeries, Reason, VerdictReason } from './district.ts';
 import { ratioOf } from './ratios.ts';
-import { type Energy, energyOf, net } from './registers.ts';
+import { type Energy, energyOf } from './registers.ts';
 import { round, sum } from './sums.ts';
 
-const STUCK_DAYS = 7;
+/** A register that counts nothing at the end of the window for so long, and for so many times as long as ever before, is stuck. */
+const STUCK_HOURS = 48;
+const STUCK_TIMES = 3;
 
 export interface Prepared {
   readonly window: DistrictWindow;
@@ -26,12 +28,8 @@ export interface Prepared {
 export function prepare(window: DistrictWindow, policy: AccuracyPolicy): Prepared {
   const { master, users, moments } = window;
   const notes: DistrictNote[] = [];
-  const energies = users.map(({ importKwh, exportKwh }) => {
-    const register = net(importKwh, exportKwh);
-    return hasTwo(register) ? energyOf(register) : undefined;
-  });
-  const masterRegister = master && net(master.importKwh, master.exportKwh);
-  const masterEnergy = masterRegister && hasTwo(masterRegister) ? energyOf(masterRegister) : undefined;
+  const energies = users.map(energyOfMeter);
+  const masterEnergy = master && energyOfMeter(master);
   const used = users.flatMap((_, i) => (energies[i] ? [i] : []));
   const reasons = users.map((_, i) => reasonOf(energies[i], policy));
   users.forEach((user, i) => {
@@ -41,8 +39,11 @@ export function prepare(window: DistrictWindow, policy: AccuracyPolicy): Prepare
       const atText = new Date(window.fromMs + k * window.periodMs).toISOString();
       notes.push({ code: 'register_reset', params: { at: atText }, instrument: user.id });
     }
-    const hours = stuckHours(energy, window.periodMs);
-    if (hours < STUCK_DAYS * 24) return;
+    const still = stillRows(energy);
+    const hours = (still.last * window.periodMs) / 3_600_000;
+    if (hours < STUCK_HOURS || still.last < STUCK_TIMES * still.before) return;
+    // What it did not count it did not read, either.
+    energies[i] = energyOfMeter(readUntil(user, moments - 1 - still.last)) ?? energy;
     notes.push({ code: 'stuck_register', params: { hours: Math.round(hours) }, instrument: user.id });
     reasons[i] = { code: 'stuck_register', params: { hours: Math.round(hours) } };
   });
@@ -74,10 +75,18 @@ export function prepare(window: DistrictWindow, policy: AccuracyPolicy): Prepare
   };
 }
 
-function hasTwo(register: Float64Array): boolean {
+/** undefined = fewer than two readings. */
+function energyOfMeter({ importKwh, exportKwh }: MeterSeries): Energy | undefined {
   let count = 0;
-  for (const value of register) if (!Number.isNaN(value) && ++count === 2) return true;
-  return false;
+  for (let k = 0; k < importKwh.length && count < 2; k++) {
+    if (!Number.isNaN(importKwh[k]! + (exportKwh?.[k] ?? 0))) count++;
+  }
+  return count === 2 ? energyOf(importKwh, exportKwh) : undefined;
+}
+
+function readUntil(meter: MeterSeries, last: number): MeterSeries {
+  const until = (register: Float64Array) => register.map((kwh, k) => (k > last ? Number.NaN : kwh));
+  return { ...meter, importKwh: until(meter.importKwh), exportKwh: meter.exportKwh && until(meter.exportKwh) };
 }
 
 function reasonOf(energy: Energy | undefined, policy: AccuracyPolicy): Reason<VerdictReason> | undefined {
@@ -102,9 +111,16 @@ export function isLittle(kwh: Float64Array, { minEnergyKwh }: Pick<AccuracyPolic
   return Math.abs(sum(kwh)) < minEnergyKwh;
 }
 
-/** Of the rows at the end in which nothing was counted, when something was before. */
-function stuckHours({ kwh, isRead }: Energy, periodMs: number): number {
-  let still = 0;
-  for (let t = kwh.length - 1; t >= 0 && (!isRead[t] || kwh[t] === 0); t--) still++;
-  return still === kwh.length ? 0 : (still * periodMs) / 3_600_000;
+/** Rows in which nothing was counted: at the end, and the longest run before; none at a meter that never counts. */
+function stillRows({ kwh, isRead }: Energy): { last: number; before: number } {
+  let [last, before] = [0, 0];
+  for (let t = 0; t < kwh.length; t++) {
+    if (!isRead[t] || kwh[t] === 0) {
+      last++;
+      continue;
+    }
+    before = Math.max(before, last);
+    last = 0;
+  }
+  return last === kwh.length ? { last: 0, before: 0 } : { last, before };
 }

@@ -1,9 +1,10 @@
 /** V/V0 of a meter in each row, on the phase that fits: what the ledger says, unless its voltage follows another one. */
 import type { Connection, MeterSeries } from './district.ts';
+import { cholesky, inverse, solve } from './matrix.ts';
 
 const PHASES = ['L1', 'L2', 'L3'] as const;
-/** Another phase fits so much better that the ledger must be wrong. */
-const OTHER_PHASE = 0.5;
+/** A voltage follows another phase by so many sd more than the one of the ledger, which must be wrong. */
+const FOLLOWS_SDS = 6;
 /** Beyond them it is no voltage of this network. */
 const LEAST_RATIO = 0.5;
 const MOST_RATIO = 1.5;
@@ -31,13 +32,10 @@ export function ratioOf(
       undefined,
     );
   }
-  const candidates = PHASES.map((_, phase) => divide(only, reference(phase), moments));
-  const unrest = candidates.map(unrestOf);
   const named = PHASES.indexOf(user.phase as (typeof PHASES)[number]);
-  const best = unrest.reduce((at, value, phase) => (value < unrest[at]! ? phase : at), Math.max(named, 0));
-  const isWrong = named >= 0 && best !== named && unrest[best]! < OTHER_PHASE * unrest[named]!;
-  const phase = named < 0 || isWrong ? best : named;
-  return usable(candidates[phase]!, isWrong ? PHASES[best]! : undefined);
+  const followed = master.voltagesV.length === 3 ? phaseFollowed(only, master.voltagesV, named, moments) : undefined;
+  const ratio = divide(only, reference(followed ?? Math.max(named, 0)), moments);
+  return usable(ratio, named >= 0 && followed !== undefined && followed !== named ? PHASES[followed] : undefined);
 }
 
 function usable(ratio: Float64Array, wrong: Connection | undefined) {
@@ -55,15 +53,40 @@ function divide(voltage: Float64Array, reference: Float64Array, moments: number)
   return ratio;
 }
 
-/** Mean square of what changes from row to row. */
-function unrestOf(ratio: Float64Array): number {
+/**
+ * The phase of the master that a voltage follows: its changes are regressed on those of all three at once, which leaves the home's
+ * own load aside. `named`: the ledger's, kept unless another is surely followed more; -1 = unknown. undefined = nothing is seen.
+ */
+function phaseFollowed(
+  voltage: Float64Array,
+  phases: readonly Float64Array[],
+  named: number,
+  moments: number,
+): number | undefined {
+  const order = phases.length;
+  const values = new Float64Array(order * order);
+  const shift = new Float64Array(order);
   let squares = 0;
   let count = 0;
-  for (let t = 1; t < ratio.length; t++) {
-    const step = ratio[t]! - ratio[t - 1]!;
-    if (Number.isNaN(step)) continue;
-    squares += step * step;
+  for (let k = 1; k < moments; k++) {
+    const change = voltage[k]! - voltage[k - 1]!;
+    const theirs = phases.map((series) => series[k]! - series[k - 1]!);
+    if (Number.isNaN(theirs.reduce((total, value) => total + value, change))) continue;
     count++;
+    squares += change * change;
+    for (let a = 0; a < order; a++) {
+      shift[a]! += theirs[a]! * change;
+      for (let b = 0; b < order; b++) values[a * order + b]! += theirs[a]! * theirs[b]!;
+    }
   }
-  return count > 0 ? squares / count : Number.POSITIVE_INFINITY;
+  const lower = count > order ? cholesky({ order, values }) : undefined;
+  if (!lower) return undefined;
+  const slopes = [...solve(lower, shift)];
+  const best = slopes.indexOf(Math.max(...slopes));
+  if (named < 0 || best === named) return best;
+  const inverted = inverse(lower).values;
+  const at = (a: number, b: number) => inverted[a * order + b]!;
+  const variance = slopes.reduce((rest, slope, a) => rest - slope * shift[a]!, squares) / (count - order);
+  const sd = Math.sqrt(Math.max(variance * (at(best, best) + at(named, named) - 2 * at(best, named)), 0));
+  return slopes[best]! - slopes[named]! > FOLLOWS_SDS * sd ? best : named;
 }

@@ -12,6 +12,8 @@ const LOPSIDED_BY_SWITCHING = 2.5;
 const BELIEF_ROUNDS = 6;
 /** Of what is expected: rows that agree exactly still have registers. */
 const LEAST_SPREAD = 0.01;
+/** The densest place alone is a matter of luck: the tails must differ, too, from here on. */
+const TAIL_AT = 0.98;
 /** Values that are averaged at the densest place. */
 const MODE_SAMPLE = 200;
 
@@ -103,7 +105,7 @@ export function bulk(values: Float64Array, switched: number): Bulk {
     mode,
   );
   const natural = Math.sqrt(LOPSIDED ** 2 + (LOPSIDED_BY_SWITCHING ** 2 - LOPSIDED ** 2) * switched);
-  if (!(below > natural * above)) return sided;
+  if (!(below > natural * above) || !(tailOf(values, median, -1) > natural * tailOf(values, median, 1))) return sided;
   return {
     middle: mode,
     scale: above,
@@ -115,6 +117,12 @@ export function bulk(values: Float64Array, switched: number): Bulk {
 
 function spreadAbout(values: Float64Array, middle: number): number {
   return Math.max(SD_OF_MEDIAN_DISTANCE * medianOf(values.map((value) => Math.abs(value - middle))), LEAST_SPREAD);
+}
+
+/** How far out the last of the rows lie on one side of the median. */
+function tailOf(values: Float64Array, median: number, side: 1 | -1): number {
+  const sorted = values.map((value) => side * (value - median)).sort();
+  return sorted[Math.floor(TAIL_AT * (sorted.length - 1))]!;
 }
 
 /** The middle of the densest values: the half of them that lies closest together, halved again and again. */

@@ -1,7 +1,7 @@
 /** A district's errors, its network, its clocks, its strangers and what changed, all at once. */
 import { type BalanceFit, type BalanceProblem, type Cause, solveBalance } from './balance.ts';
 import { type Candidate, findChange, profileOf } from './change.ts';
-import type { AccuracyPolicy, DistrictWindow, Method } from './district.ts';
+import type { AccuracyPolicy, DistrictWindow, MeterSeries, Method } from './district.ts';
 import type { Columns } from './matrix.ts';
 import { mixtureMean } from './normal.ts';
 import { isLittle, type Prepared } from './prepare.ts';
@@ -46,6 +46,8 @@ const SWITCHED_KWH = 0.3;
 const SWITCHED_SD_KWH = 0.12;
 /** How wrong that share of loss may be: power factors differ and change. */
 const LOSS_MODEL = 0.1;
+/** And of a meter of three phases, whose energy is one number: all on one of them, it loses thrice what it does spread over all. */
+const THREE_PHASE_LOSS_MODEL = 1;
 /** Without voltages: how far a meter's share of the loss lies from the mean one, in mean losses; a loss makes a meter look slow. */
 const BLIND_BELOW = 1.8;
 const BLIND_ABOVE = 0.9;
@@ -161,13 +163,15 @@ function solveOnce(
   const carried = network ? loads.map((load, i) => load.map((kwh, t) => kwh / network.share[i]![t]!)) : loads;
   const total = sumOf(loads);
   const lossRate = Math.max((sum(masterKwh) - sum(total)) / Math.max(sum(total), 1e-9), 0);
-  const causes = causesOf(loads, carried, total, network, quarters);
+  const lossRates = Float64Array.from(loads, (load, place) => weightedLoss(load, carried[place]!));
+  const causes = causesOf(loads, carried, lossRates, network, quarters);
   const shape = {
     roundingKwh2: used.reduce(
       (variance, i) => variance + energies[i]!.stepKwh ** 2 / 12,
       master!.stepKwh ** 2 / 12 + 1e-9,
     ),
     known: sumOf([master!.variance, ...used.map((i) => energies[i]!.variance)]),
+    knownRows: sumOf([master!.rowVariance, ...used.map((i) => energies[i]!.rowVariance)]),
     power: powerAtMoments(loads),
     switching: switchingOf(loads, network, lossRate, quarters),
   };
@@ -186,14 +190,14 @@ function solveOnce(
     fit: plain,
     offsetS: undefined,
   };
-  const lossRates = loads.map((load, place) => weightedLoss(load, carried[place]!));
+  const lossModel = used.map((i) => (isThreePhase(window.users[i]!) ? THREE_PHASE_LOSS_MODEL : LOSS_MODEL));
   const belief = (fit: BalanceFit) => {
     const extra = (place: number, isBelow: boolean) => {
       if (network) {
         return (
           (network.own[place]! * SWITCHED_SD_KWH * quarters) ** 2 +
           network.lossSd[place]! ** 2 +
-          (LOSS_MODEL * lossRates[place]!) ** 2
+          (lossModel[place]! * lossRates[place]!) ** 2
         );
       }
       return (Math.max(lossRate, MIN_BLIND_LOSS) * (isBelow ? BLIND_BELOW : BLIND_ABOVE)) ** 2;
@@ -224,7 +228,8 @@ function solveOnce(
     looked.add(found.meter);
     const profile = profileOf(found, rows);
     const column = carried[found.meter]!.map((kwh, t) => -kwh * profile[t]!);
-    const next = { ...current.problem, causes: [...current.problem.causes, { column, sd: CHANGE_SD }] };
+    const ofMeters = Float64Array.from(loads, (_, i) => (i === found.meter ? sum(profile) / rows : 0));
+    const next = { ...current.problem, causes: [...current.problem.causes, { column, sd: CHANGE_SD, ofMeters }] };
     const fit = solveBalance(next, current.fit);
     if (!fit) break;
     const size = fit.coefficients.at(-1)!;
@@ -270,6 +275,10 @@ function typicalResidual({ residualSd }: Network): number {
   return medianOf(residualSd.filter((sd) => !Number.isNaN(sd)));
 }
 
+function isThreePhase({ phase, voltagesV }: MeterSeries): boolean {
+  return phase === 'L123' || voltagesV.length === 3;
+}
+
 function measuredOf(window: DistrictWindow, user: number) {
   const id = window.users[user]!.id;
   const results = window.siteResults.filter(({ instrument }) => instrument === id);
@@ -282,15 +291,17 @@ function measuredOf(window: DistrictWindow, user: number) {
 function causesOf(
   loads: Columns,
   carried: Columns,
-  total: Float64Array,
+  lossRates: Float64Array,
   network: Network | undefined,
   quarters: number,
 ): Cause[] {
+  const total = sumOf(loads);
   const rows = total.length;
   const meanKwh = sum(total) / rows;
   const fixed = { column: new Float64Array(rows).fill(meanKwh), sd: FIXED_SD };
   if (!network) {
-    return [fixed, { column: total.map((kwh) => (kwh * kwh) / meanKwh), sd: SQUARE_SD }];
+    const ofMeters = new Float64Array(loads.length).fill(2);
+    return [fixed, { column: total.map((kwh) => (kwh * kwh) / meanKwh), sd: SQUARE_SD, ofMeters }];
   }
   const lost = new Float64Array(rows);
   const switched = new Float64Array(rows);
@@ -309,9 +320,9 @@ function causesOf(
   });
   return [
     fixed,
-    { column: lost, sd: LOSS_SD },
-    { column: switched, sd: SWITCHED_KWH * quarters },
-    { column: squared, sd: OWN_SQUARE_SD },
+    { column: lost, sd: LOSS_SD, ofMeters: lossRates },
+    { column: switched, sd: SWITCHED_KWH * quarters, ofMeters: network.own },
+    { column: squared, sd: OWN_SQUARE_SD, ofMeters: network.own.map((own, i) => (2 * own * sum(loads[i]!)) / rows) },
     { column: changed, sd: SWITCHED_KWH * quarters },
   ];
 }
