@@ -34,6 +34,8 @@ const MISSED_SHARE = 0.3;
 const MISSED_SDS = 3;
 /** The noise that clocks make is looked for from here on: share of a row. */
 const CLOCKS_SEEN_FROM = 0.012;
+/** Of that noise: so much is there whatever a clock's offset was found to be. */
+const LEAST_CLOCK_SHARE = 0.2;
 /** How far homes differ in what switches inside a row, kWh of a quarter hour. */
 const SWITCHED_SD_KWH = 0.12;
 /** How wrong a meter's share of loss may be: power factors differ and change. */
@@ -139,7 +141,18 @@ function withClocks(problem: BalanceProblem, plain: BalanceFit, { kwh }: Loads, 
     const rows = fit.coefficients[first + i]! - fit.coefficients[first + kwh.length + i]!;
     return (-rows * periodMs) / 1000;
   });
-  return { problem: timed, fit, offsetS };
+  return { problem: { ...timed, shape: { ...timed.shape, power: powerBy(offsetS, timed.registers) } }, fit, offsetS };
+}
+
+/** What clocks still do to the balance, as far as they are off each. */
+function powerBy(offsetS: Float64Array, registers: BalanceProblem['registers']): Float64Array {
+  const meanSquare = offsetS.reduce((total, s) => total + s * s, 0) / offsetS.length;
+  return sumOf(
+    registers.map(({ power }, i) => {
+      const weight = LEAST_CLOCK_SHARE + ((1 - LEAST_CLOCK_SHARE) * offsetS[i]! ** 2) / meanSquare;
+      return power.map((value) => weight * value);
+    }),
+  );
 }
 
 function posteriorOf(
