@@ -136,7 +136,7 @@ function withClocks(problem: BalanceProblem, plain: BalanceFit, { kwh }: Loads, 
   const first = problem.causes.length;
   const timed = { ...problem, causes: [...problem.causes, ...clockCauses(kwh, periodMs)], clocksAreCauses: true };
   const fit = solveBalance(timed, plain);
-  if (!fit || fit.evidence < plain.evidence) return undefined;
+  if (!fit) return undefined;
   const offsetS = Float64Array.from(kwh, (_, i) => {
     const rows = fit.coefficients[first + i]! - fit.coefficients[first + kwh.length + i]!;
     return (-rows * periodMs) / 1000;
