@@ -86,6 +86,20 @@ function publishedPhases(random: Random, points: readonly ConnectionPoint[], thr
   return points.map(({ phase }, user) => (threePhase.has(user) ? 'L123' : (`L${phase! + 1}` as Phase)));
 }
 
+/** No two users live the same weeks of one household, as long as there are weeks left: to any estimator they would be one. */
+function apart(drawn: Occupant, profiles: LoadProfiles, lived: Set<string>): Occupant {
+  const weeks = Math.floor(profiles.dayCount / 7);
+  const household = profiles.halfHourKwh.indexOf(drawn.halfHourKwh);
+  for (let later = 0; later < weeks; later++) {
+    const shiftDays = (drawn.shiftDays + 7 * later) % (7 * weeks);
+    const name = `${household} ${shiftDays}`;
+    if (lived.has(name)) continue;
+    lived.add(name);
+    return { ...drawn, shiftDays };
+  }
+  return drawn;
+}
+
 export function drawHomes(
   random: Random,
   roofs: Random,
@@ -95,8 +109,9 @@ export function drawHomes(
 ): Home[] {
   const roofed = new Set(roofs.shuffled([...phases.keys()]).slice(0, Math.round((phases.length * solarPct) / 100)));
   const phaseCount = (phase: Phase) => (phase === 'L123' ? 3 : 1);
+  const lived = new Set<string>();
   const occupants = phases.map((phase) =>
-    Array.from({ length: phaseCount(phase) }, () => drawOccupant(random, profiles)),
+    Array.from({ length: phaseCount(phase) }, () => apart(drawOccupant(random, profiles), profiles, lived)),
   );
   return occupants.map((own, user) => ({
     occupants: own,
