@@ -97,7 +97,7 @@ export class Estimating implements EstimateRuns {
     const instruments = ledger.ofDistrict(district);
     const replacedMs = await site.lastReplacedMs(district, toMs);
     const fromMs = Math.max(toMs - policy.windowDays * DAY_MS, replacedMs);
-    const siteResults = await site.observations(district, fromMs, toMs);
+    const siteResults = await site.observations(district, toMs);
     const estimate = await calculate({ district, instruments, fromMs, toMs, siteResults });
 
     const byId = new Map(instruments.map((instrument) => [instrument.id, instrument]));

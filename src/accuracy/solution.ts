@@ -1,8 +1,9 @@
 /** A district's errors, its network, its clocks, its strangers and what changed, all at once. */
 import { type BalanceFit, type BalanceProblem, type Cause, solveBalance } from './balance.ts';
 import { type Candidate, findChange, profileOf } from './change.ts';
-import type { AccuracyPolicy, DistrictWindow, MeterSeries, Method } from './district.ts';
+import type { AccuracyPolicy, MeterSeries, Method } from './district.ts';
 import type { Columns } from './matrix.ts';
+import { measuredOf } from './measured.ts';
 import { mixtureMean } from './normal.ts';
 import { isLittle, type Prepared } from './prepare.ts';
 import { type Posterior, posterior, STRANGER } from './prior.ts';
@@ -209,7 +210,7 @@ function solveOnce(
       misfitShare: network ? MISFIT_SHARE : BLIND_MISFIT_SHARE,
       strangerShare: strangerShares(network, loads, strangers, policy),
       modelVariance: extra,
-      measured: used.map((i) => measuredOf(window, i)),
+      measured: used.map((i) => measuredOf(window.siteResults, window.users[i]!.id)),
     });
   };
   const first = belief(current.fit);
@@ -277,15 +278,6 @@ function typicalResidual({ residualSd }: Network): number {
 
 function isThreePhase({ phase, voltagesV }: MeterSeries): boolean {
   return phase === 'L123' || voltagesV.length === 3;
-}
-
-function measuredOf(window: DistrictWindow, user: number) {
-  const id = window.users[user]!.id;
-  const results = window.siteResults.filter(({ instrument }) => instrument === id);
-  const last = results.at(-1);
-  if (!last) return undefined;
-  const error = last.errorPct / 100;
-  return { mean: error / (1 + error), variance: (last.uncertaintyPct / 100) ** 2 };
 }
 
 function causesOf(
