@@ -1,5 +1,5 @@
 /** One district's journey from its readings to errors of its meters, findings and tasks. */
-import { apart, conclude, type Seen, type SeenMeter } from './accuracy/conclusions.ts';
+import { conclude, type Seen, type SeenMeter } from './accuracy/conclusions.ts';
 import type { DistrictEstimate, SiteResult } from './accuracy/district.ts';
 import { ESTIMATED_KIND, type EstimationPolicy, mpePctOf } from './accuracy/policy.ts';
 import type { Instrument, Ledger } from './fleet/instrument.ts';
@@ -106,23 +106,23 @@ export class Estimating implements EstimateRuns {
       return found && { key: found.key, mpePct: mpePctOf(found, kinds, policy) };
     };
     const wanted = estimateRules(rules);
+    const { confirmations } = policy;
     const [before, open] = await Promise.all([
-      estimates.before(district, replacedMs, toMs),
+      estimates.before(district, replacedMs, toMs, confirmations - 1),
       estimates.open(
         district,
         [...wanted.values()].map(({ id }) => id),
       ),
     ]);
-    const past = await estimates.seen(apart(toMs, before, policy.confirmations - 1).map((one) => one.id));
+    const past = await estimates.seen(before);
     const keyOf = (id: string) => byId.get(id)?.key;
     const now = seenIn(estimate, toMs, known);
-    const { confirmations } = policy;
     const found = conclude({ district, now, past, open, rules: wanted, confirmations, keyOf });
 
     const history = new Map<number, EstimatePoint[]>();
     for (const { change, subject } of found) {
       if (change === 'opened' && subject.type === 'instrument' && !history.has(subject.key))
-        history.set(subject.key, await estimates.points(subject.key));
+        history.set(subject.key, await estimates.points(subject.key, toMs));
     }
     const placed = await findings.prepare(found, ({ subject }) => {
       const key = subject.type === 'instrument' ? subject.key : undefined;

@@ -44,7 +44,7 @@ export interface Concluding {
 }
 
 /** Two windows that end within so long are one: somebody asked in between. */
-const MIN_APART_MS = 20 * 3_600_000;
+export const MIN_APART_MS = 20 * 3_600_000;
 
 /** Windows that count one after the other, newest first, at most `count`. */
 export function apart<Window extends { readonly toMs: number }>(
