@@ -2,16 +2,7 @@
  * One district's balance, solved: what the users' registers say, plus the loss, less what the master's says, is what their errors
  * have put in. Σ_i X_i d_i − Σ_k c_k C_k = Σ_i X_i − y + noise, with X_i = x_i V0/V_i and d = e / (1 + e).
  */
-import {
-  type Columns,
-  cholesky,
-  inverse,
-  logDeterminant,
-  normalOf,
-  type Symmetric,
-  solve,
-  withDiagonal,
-} from './matrix.ts';
+import { type Columns, cholesky, inverse, normalOf, type Symmetric, solve, withDiagonal } from './matrix.ts';
 import {
   type Factor,
   FIRST_GUESS,
@@ -65,7 +56,6 @@ export interface BalanceFit {
   readonly weight: Float64Array;
   /** Σ X − y − what the fit explains, kWh. */
   readonly residual: Float64Array;
-  readonly evidence: number;
   readonly factor: Factor;
   readonly meters: Float64Array;
   /** All columns whitened, meters first, and the factor of their normal matrix with the prior. */
@@ -115,7 +105,6 @@ interface Solved {
   readonly shift: Float64Array;
   readonly lower: Symmetric;
   readonly mean: Float64Array;
-  readonly square: number;
   readonly white: Columns;
   /** Degrees of freedom. */
   readonly used: number;
@@ -153,7 +142,7 @@ function normalEquations(
 ): Solved | undefined {
   const order = columns.length;
   const white = columns.map((column) => whiten(factor, column));
-  const { matrix: normal, shift, square } = normalOf(white, whiten(factor, target));
+  const { matrix: normal, shift } = normalOf(white, whiten(factor, target));
   const lower = cholesky(withDiagonal(normal, prior));
   if (!lower) return undefined;
   // From the target's side alone: taken from the matrix too, meters that are much alike would no longer be solvable.
@@ -169,7 +158,7 @@ function normalEquations(
     const known = normal.values[i * order + i]!;
     used += known / (known + prior[i]!);
   }
-  return { normal, shift, lower, mean: solve(lower, shift), square, white, used };
+  return { normal, shift, lower, mean: solve(lower, shift), white, used };
 }
 
 /** A cause that is made of registers has their noise as well: left in one of two columns that are much alike, it would set them against each other. */
@@ -188,13 +177,11 @@ function correctionOf(noise: Float64Array, causes: readonly Cause[]): Float64Arr
 
 function conclude(
   { carried }: BalanceProblem,
-  { normal, shift, lower, mean, square, white }: Solved,
+  { normal, shift, lower, mean, white }: Solved,
   prior: Float64Array,
   rest: Pick<BalanceFit, 'parameters' | 'weight' | 'residual' | 'factor'>,
 ): BalanceFit | undefined {
   const count = carried.length;
-  let evidence = -0.5 * (square + rest.factor.logDeterminant + logDeterminant(lower));
-  for (let i = 0; i < mean.length; i++) evidence += 0.5 * (mean[i]! * shift[i]! + Math.log(prior[i]!));
   const likelihood = withoutCauses(normal, shift, prior, count);
   if (!likelihood) return undefined;
   const coefficientSds = new Float64Array(mean.length - count);
@@ -209,7 +196,6 @@ function conclude(
     likelihood,
     coefficients: mean.slice(count),
     coefficientSds,
-    evidence,
     white,
     lower,
     meters: mean.slice(0, count),

@@ -5,6 +5,8 @@ import { balanceOf, districtNotes } from './notes.ts';
 import { prepare } from './prepare.ts';
 import { METHOD_VERSION, solveDistrict } from './solution.ts';
 
+const HOUR_MS = 3_600_000;
+
 export function estimateDistrict(window: DistrictWindow, policy: AccuracyPolicy): DistrictEstimate {
   const rows = window.moments - 1;
   const prepared = prepare(window, policy);
@@ -15,15 +17,20 @@ export function estimateDistrict(window: DistrictWindow, policy: AccuracyPolicy)
     const meters = window.users.map((user, i) => undetermined(user.id, prepared.energies[i], rows, reason));
     return { ...unsolved(window, meters), notes };
   }
-  const { method, strangers } = solution;
+  const { method, strangers, stuck } = solution;
   for (const i of prepared.used) {
     if (strangers.has(i)) notes.push({ code: 'wrong_district', params: {}, instrument: window.users[i]!.id });
   }
+  const stuckReason = (i: number) => {
+    const hours = Math.round(((rows - prepared.stillFrom[i]!) * window.periodMs) / HOUR_MS);
+    return { code: 'stuck_register', params: { hours } } as const;
+  };
+  for (const i of stuck) notes.push({ ...stuckReason(i), instrument: window.users[i]!.id });
   notes.push(...districtNotes(prepared, solution));
   const meters = window.users.map((user, i) => {
     const place = prepared.used.indexOf(i);
     const energy = prepared.energies[i];
-    const reason = prepared.reasons[i];
+    const reason = stuck.has(i) ? stuckReason(i) : prepared.reasons[i];
     if (place < 0) return undetermined(user.id, energy, rows, reason ?? { code: 'no_readings', params: {} });
     return judge(prepared, solution, place, policy, reason);
   });

@@ -4,7 +4,7 @@ import { ratioOf } from './ratios.ts';
 import { type Energy, energyOf } from './registers.ts';
 import { round, sum } from './sums.ts';
 
-/** A register that counts nothing at the end of the window for so long, and for so many times as long as ever before, is stuck. */
+/** A register that counts nothing at the end of the window for so long, and for so many times as long as ever before, may be stuck. */
 const STUCK_HOURS = 48;
 const STUCK_TIMES = 3;
 
@@ -20,6 +20,8 @@ export interface Prepared {
   readonly master: Energy | undefined;
   /** By user: why its verdict is no more than undetermined, or less. */
   readonly reasons: readonly (Reason<VerdictReason> | undefined)[];
+  /** By user: the row from which it counts nothing; undefined = it counts to the end. */
+  readonly stillFrom: readonly (number | undefined)[];
   /** V/V0 by place in `used`. */
   readonly ratios: readonly (Float64Array | undefined)[];
   readonly notes: readonly DistrictNote[];
@@ -32,6 +34,7 @@ export function prepare(window: DistrictWindow, policy: AccuracyPolicy): Prepare
   const masterEnergy = master && energyOfMeter(master);
   const used = users.flatMap((_, i) => (energies[i] ? [i] : []));
   const reasons = users.map((_, i) => reasonOf(energies[i], policy));
+  const stillFrom: (number | undefined)[] = users.map(() => undefined);
   users.forEach((user, i) => {
     const energy = energies[i];
     if (!energy) return;
@@ -42,10 +45,7 @@ export function prepare(window: DistrictWindow, policy: AccuracyPolicy): Prepare
     const still = stillRows(energy);
     const hours = (still.last * window.periodMs) / 3_600_000;
     if (hours < STUCK_HOURS || still.last < STUCK_TIMES * still.before) return;
-    // What it did not count it did not read, either.
-    energies[i] = energyOfMeter(readUntil(user, moments - 1 - still.last)) ?? energy;
-    notes.push({ code: 'stuck_register', params: { hours: Math.round(hours) }, instrument: user.id });
-    reasons[i] = { code: 'stuck_register', params: { hours: Math.round(hours) } };
+    stillFrom[i] = energy.kwh.length - still.last;
   });
   const ratios = used.map((i) => {
     const found = master && ratioOf(users[i]!, master, moments);
@@ -70,9 +70,24 @@ export function prepare(window: DistrictWindow, policy: AccuracyPolicy): Prepare
     energies,
     master: masterEnergy,
     reasons,
+    stillFrom,
     ratios,
     notes,
   };
+}
+
+/** With registers that were passed on unchanged taken for not read since. */
+export function withStuck(prepared: Prepared, stuck: ReadonlySet<number>): Prepared {
+  const energies = prepared.energies.map((energy, i) => {
+    const from = stuck.has(i) ? prepared.stillFrom[i] : undefined;
+    return from === undefined ? energy : (energyOfMeter(readUntil(prepared.window.users[i]!, from)) ?? energy);
+  });
+  return { ...prepared, energies, stillFrom: prepared.stillFrom.map((from, i) => (stuck.has(i) ? undefined : from)) };
+}
+
+function readUntil(meter: MeterSeries, last: number): MeterSeries {
+  const until = (register: Float64Array) => register.map((kwh, k) => (k > last ? Number.NaN : kwh));
+  return { ...meter, importKwh: until(meter.importKwh), exportKwh: meter.exportKwh && until(meter.exportKwh) };
 }
 
 /** undefined = fewer than two readings. */
@@ -82,11 +97,6 @@ function energyOfMeter({ importKwh, exportKwh }: MeterSeries): Energy | undefine
     if (!Number.isNaN(importKwh[k]! + (exportKwh?.[k] ?? 0))) count++;
   }
   return count === 2 ? energyOf(importKwh, exportKwh) : undefined;
-}
-
-function readUntil(meter: MeterSeries, last: number): MeterSeries {
-  const until = (register: Float64Array) => register.map((kwh, k) => (k > last ? Number.NaN : kwh));
-  return { ...meter, importKwh: until(meter.importKwh), exportKwh: meter.exportKwh && until(meter.exportKwh) };
 }
 
 function reasonOf(energy: Energy | undefined, policy: AccuracyPolicy): Reason<VerdictReason> | undefined {

@@ -3,7 +3,7 @@ import type { Connection, MeterSeries } from './district.ts';
 import { cholesky, inverse, solve } from './matrix.ts';
 
 const PHASES = ['L1', 'L2', 'L3'] as const;
-/** A voltage follows another phase by so many sd more than the one of the ledger, which must be wrong. */
+/** A voltage follows a phase by so many sd more than both others: the ledger, which has one of them, must be wrong. */
 const FOLLOWS_SDS = 6;
 /** Beyond them it is no voltage of this network. */
 const LEAST_RATIO = 0.5;
@@ -55,7 +55,7 @@ function divide(voltage: Float64Array, reference: Float64Array, moments: number)
 
 /**
  * The phase of the master that a voltage follows: its changes are regressed on those of all three at once, which leaves the home's
- * own load aside. `named`: the ledger's, kept unless another is surely followed more; -1 = unknown. undefined = nothing is seen.
+ * own load aside. `named`: the ledger's, kept unless another surely leads; -1 = unknown. undefined = nothing is seen.
  */
 function phaseFollowed(
   voltage: Float64Array,
@@ -87,6 +87,9 @@ function phaseFollowed(
   const inverted = inverse(lower).values;
   const at = (a: number, b: number) => inverted[a * order + b]!;
   const variance = slopes.reduce((rest, slope, a) => rest - slope * shift[a]!, squares) / (count - order);
-  const sd = Math.sqrt(Math.max(variance * (at(best, best) + at(named, named) - 2 * at(best, named)), 0));
-  return slopes[best]! - slopes[named]! > FOLLOWS_SDS * sd ? best : named;
+  const leads = (other: number) => {
+    const sd = Math.sqrt(Math.max(variance * (at(best, best) + at(other, other) - 2 * at(best, other)), 0));
+    return other === best || slopes[best]! - slopes[other]! > FOLLOWS_SDS * sd;
+  };
+  return slopes.every((_, other) => leads(other)) ? best : named;
 }

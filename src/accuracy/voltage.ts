@@ -22,6 +22,10 @@ const RIDGE = 1e-3;
 /** True asymmetry of Z: power factors differ. */
 const ASYMMETRY = 0.1;
 const PASSES = 2;
+/** Homes differ so much in when their voltage is taken. */
+const IN_ROW_SD = 0.3;
+/** Most of it: all of it. */
+const IN_ROW_FROM = 0.9;
 /** Errors of a meter's row of Z share the voltage they come from: a part of them adds up. */
 const SHARED_NOISE = 0.3;
 
@@ -30,22 +34,78 @@ export function networkOf(loads: Columns, ratios: readonly (Float64Array | undef
   const seen = ratios.flatMap((ratio, i) => (ratio ? [i] : []));
   const rows = loads[0]?.length ?? 0;
   const filled = seen.map((i) => fillWithMean(ratios[i]!));
+  const inRow = sharesInRow(loads, filled, seen);
   let share: Columns = loads.map(() => new Float64Array(rows).fill(1));
-  let fit: Regression | undefined;
   for (let pass = 0; pass < PASSES; pass++) {
     const currents = loads.map((load, i) => load.map((kwh, t) => kwh / share[i]![t]!));
-    fit = regress(currents, filled);
+    const felt = currents.map((current, i) => blend(current, inRow[i]!));
+    const fit = regress(felt, filled);
     if (!fit) return undefined;
     const { z, variance } = reciprocal(fit, seen, loads.length);
     share = times(currents, z);
     if (pass + 1 < PASSES) {
-      for (const [k, i] of seen.entries()) fillWithFit(ratios[i]!, filled[k]!, share[i]!, fit.gain[k]!);
+      const feltShare = times(felt, z);
+      for (const [k, i] of seen.entries()) fillWithFit(ratios[i]!, filled[k]!, feltShare[i]!, fit.gain[k]!);
       continue;
     }
     const count = loads.length;
     return { share, own: ownOf(z, count), residualSd: spread(fit, seen, count), lossSd: unsure(variance, loads) };
   }
   return undefined;
+}
+
+/**
+ * A voltage of a single instant, at the end of a row, feels what the home draws then: partly as in this row, partly as in the next.
+ * By load: the part of this row, from how its own voltage follows both; a mean over the row follows the row alone.
+ */
+function sharesInRow(loads: Columns, ratios: Columns, seen: readonly number[]): Float64Array {
+  const drops = seen.map((i, k) => ownDrops(loads[i]!, ratios[k]!));
+  const all = drops.reduce((total, { now, next }) => total + now + next, 0);
+  const typical = all > 0 ? clamp(drops.reduce((total, { now }) => total + now, 0) / all) : 1;
+  const shares = new Float64Array(loads.length).fill(typical);
+  if (typical > IN_ROW_FROM) return shares.fill(1);
+  seen.forEach((i, k) => {
+    const { now, next, variance } = drops[k]!;
+    const whole = now + next;
+    if (!(whole > 0)) return;
+    const trust = IN_ROW_SD ** 2 / (IN_ROW_SD ** 2 + variance / whole ** 2);
+    shares[i] = typical + trust * (clamp(now / whole) - typical);
+  });
+  return shares;
+}
+
+/** How far a voltage falls with the energy of its home's row and of the next one; variance of either. */
+function ownDrops(load: Float64Array, ratio: Float64Array): { now: number; next: number; variance: number } {
+  const rows = load.length - 1;
+  const nowMean = meanOf(load.subarray(0, rows));
+  const nextMean = meanOf(load.subarray(1));
+  const ratioMean = meanOf(ratio.subarray(0, rows));
+  let [aa, ab, bb, ay, by, yy] = [0, 0, 0, 0, 0, 0];
+  for (let t = 0; t < rows; t++) {
+    const a = load[t]! - nowMean;
+    const b = load[t + 1]! - nextMean;
+    const y = ratioMean - ratio[t]!;
+    aa += a * a;
+    ab += a * b;
+    bb += b * b;
+    ay += a * y;
+    by += b * y;
+    yy += y * y;
+  }
+  const determinant = aa * bb - ab * ab;
+  if (!(determinant > 0)) return { now: 0, next: 0, variance: 0 };
+  const now = (bb * ay - ab * by) / determinant;
+  const next = (aa * by - ab * ay) / determinant;
+  const left = Math.max(yy - now * ay - next * by, 0) / rows;
+  return { now, next, variance: (left * Math.max(aa, bb)) / determinant };
+}
+
+function clamp(share: number): number {
+  return Math.min(Math.max(share, 0), 1);
+}
+
+function blend(column: Float64Array, share: number): Float64Array {
+  return share === 1 ? column : column.map((value, t) => share * value + (1 - share) * (column[t + 1] ?? value));
 }
 
 interface Regression {
