@@ -3,7 +3,7 @@ import { fleetOptions } from '../../simulators/fleet.ts';
 import { readLondonProfiles } from '../../simulators/london.ts';
 import { simulateDistrict } from '../../simulators/simulate-district.ts';
 import { openAccuracy } from '../../src/app/accuracy.ts';
-import { EstimateThread } from '../../src/app/estimates.ts';
+import { openEstimateThread } from '../../src/app/estimates.ts';
 import { loadDomain } from '../../src/config.ts';
 import { Estimating } from '../../src/estimating.ts';
 import { orderedValues, type Reading } from '../../src/fleet/reading.ts';
@@ -35,11 +35,16 @@ export const BAD = usersByEnergy()[0]!;
 export class EstimatedDistrict {
   readonly city: City;
   readonly estimating: Estimating;
-  readonly thread: EstimateThread;
+  readonly thread: ReturnType<typeof openEstimateThread>;
   readonly findings: PostgresFindings;
   readonly #readings: PostgresReadings;
 
-  private constructor(here: City, estimating: Estimating, thread: EstimateThread, findings: PostgresFindings) {
+  private constructor(
+    here: City,
+    estimating: Estimating,
+    thread: EstimatedDistrict['thread'],
+    findings: PostgresFindings,
+  ) {
     this.city = here;
     this.findings = findings;
     this.estimating = estimating;
@@ -64,12 +69,12 @@ export class EstimatedDistrict {
       ...{ pool, ledger, policies: domain.tasks, policyOf: (rule: string) => domain.rules.rules.get(rule) },
       range: readings.range.bind(readings),
     });
-    const thread = new EstimateThread({ databaseUrl, influx: undefined, configDir: CONFIG_DIR });
+    const thread = openEstimateThread({ databaseUrl, influx: undefined, configDir: CONFIG_DIR });
     const estimating = new Estimating({
       ...{ ledger, findings, kinds: domain.kinds, rules: domain.rules, policy: domain.accuracy },
       ...openAccuracy(domain, pool, ledger, findings),
       calendar: new Calendar(ZONE),
-      calculate: (order) => thread.calculate(order),
+      calculate: (order) => thread.run(order),
     });
     return new EstimatedDistrict(here, estimating, thread, findings);
   }
