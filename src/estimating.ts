@@ -75,22 +75,22 @@ export class Estimating implements EstimateRuns {
     return this.#parts.runs.disarm(runs);
   }
 
-  async run(id: string, at: Date): Promise<RunOutcome> {
+  async run(id: string, nowMs: () => number): Promise<RunOutcome> {
     const { runs, onFailure } = this.#parts;
-    const run = await runs.begin(id, at);
+    const run = await runs.begin(id, new Date(nowMs()));
     if (!run) return 'done-before';
     try {
-      return (await this.#estimate(run, at)) ? 'done' : 'done-before';
+      return (await this.#estimate(run, nowMs)) ? 'done' : 'done-before';
     } catch (error) {
       if (!this.#stopped) {
         onFailure?.(error);
-        await runs.fail(id, String(error), at);
+        await runs.fail(id, String(error), new Date(nowMs()));
       }
       throw error;
     }
   }
 
-  async #estimate(run: EstimateRun, at: Date): Promise<boolean> {
+  async #estimate(run: EstimateRun, nowMs: () => number): Promise<boolean> {
     const { ledger, kinds, policy, rules, estimates, site, findings, calculate, onEstimate } = this.#parts;
     const { district } = run;
     const toMs = run.to.getTime();
@@ -134,7 +134,7 @@ export class Estimating implements EstimateRuns {
         history.get(key ?? 0),
       );
     });
-    const kept = await estimates.record(run.id, { estimate, fromMs, known }, placed, at);
+    const kept = await estimates.record(run.id, { estimate, fromMs, known }, placed, new Date(nowMs()));
     if (kept) onEstimate?.(estimate);
     return kept;
   }

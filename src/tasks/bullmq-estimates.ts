@@ -134,7 +134,7 @@ export class EstimateQueue {
       await onNight(data.night);
       return undefined;
     }
-    return await runs.run(data.run, new Date(nowMs()));
+    return await runs.run(data.run, nowMs);
   }
 }
 

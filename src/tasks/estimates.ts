@@ -21,5 +21,5 @@ export interface EstimateRuns {
   /** The queue could not be told of these. */
   disarm(runs: readonly WaitingRun[]): Promise<void>;
   /** Makes the estimate; repeated or concurrent calls keep one. */
-  run(id: string, at: Date): Promise<RunOutcome>;
+  run(id: string, nowMs: () => number): Promise<RunOutcome>;
 }

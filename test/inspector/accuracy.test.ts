@@ -104,4 +104,32 @@ describe('what is not in one’s region is not there', () => {
     const meter = await here.ask('GET', '/api/v1/instruments/M-2/accuracy', { as: 'wang' });
     expect(meter.body).toEqual({ instrument: 'M-2', mpePct: 2, estimates: [], siteResults: [], replacements: [] });
   });
+
+  test('figures have as many digits as say something', async () => {
+    const { pool } = here.database;
+    await pool.query(
+      `WITH run AS (
+         INSERT INTO district_estimates (district, region, to_ts, asked_by, asked_at, state, from_ts, finished_at, rows, method, balance, notes)
+         VALUES ('D-2', '220303', $1, 'system', $1, 'done', $1, $1, 9, $2, $3, '[]') RETURNING id
+       )
+       INSERT INTO meter_estimates (run, instrument, error_pct, sd_pct, mpe_pct, verdict, rows_used, rows_refused, energy_kwh)
+       SELECT id, 5, 2.956129548190421, 0.02881404821315495, 2, 'ok', 9, 0, 587.6500000000015 FROM run`,
+      [
+        new Date(T0),
+        JSON.stringify({ version: '1', loss: 'none', clocks: 'right', voltages: 'none', spreadPct: null }),
+        JSON.stringify({
+          masterKwh: 19551.07,
+          usersKwh: 19161.549999999992,
+          lossKwh: 0,
+          residualKwh: 0.1,
+          residualUncorrectedKwh: 0.1,
+        }),
+      ],
+    );
+    const { body } = await here.ask('GET', '/api/v1/districts/D-2/accuracy', { as: 'li' });
+    expect(body).toMatchObject({
+      newest: { balance: { masterKwh: 19551.1, usersKwh: 19161.5 }, method: { spreadPct: null } },
+      meters: [{ errorPct: 2.95613, sdPct: 0.028814, energyKwh: 587.65, lowPct: null }],
+    });
+  });
 });

@@ -107,7 +107,7 @@ export class EstimatedDistrict {
     this.city.now = T0 + day * DAY_MS + 3 * 3_600_000;
     const at = new Date(this.city.now);
     await this.estimating.plan(at);
-    for (const { id } of await this.estimating.waiting(at, 100)) await this.estimating.run(id, at);
+    for (const { id } of await this.estimating.waiting(at, 100)) await this.estimating.run(id, () => this.city.now);
   }
 
   async close(): Promise<void> {
