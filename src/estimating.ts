@@ -107,8 +107,10 @@ export class Estimating implements EstimateRuns {
     };
     const wanted = estimateRules(rules);
     const { confirmations } = policy;
-    const [before, open] = await Promise.all([
+    const [before, newest, replacedSinceMs, open] = await Promise.all([
       estimates.before(district, replacedMs, toMs, confirmations - 1),
+      estimates.newest(district),
+      site.lastReplacedMs(district, nowMs()),
       estimates.open(
         district,
         [...wanted.values()].map(({ id }) => id),
@@ -117,7 +119,9 @@ export class Estimating implements EstimateRuns {
     const past = await estimates.seen(before);
     const keyOf = (id: string) => byId.get(id)?.key;
     const now = seenIn(estimate, toMs, known);
-    const found = conclude({ district, now, past, open, rules: wanted, confirmations, keyOf });
+    // A window that comes late is history: what follows from newer ones, or from a replacement, stands.
+    const isLate = Math.max(newest?.to.getTime() ?? Number.NEGATIVE_INFINITY, replacedSinceMs) > toMs;
+    const found = isLate ? [] : conclude({ district, now, past, open, rules: wanted, confirmations, keyOf });
 
     const history = new Map<number, EstimatePoint[]>();
     for (const { change, subject } of found) {

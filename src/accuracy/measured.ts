@@ -10,7 +10,7 @@ const MIN_SD_PCT = 0.1;
 /** Beyond that it is stopped, connected wrongly or mistyped: the task is decided, but no running error is measured. */
 const MAX_ERROR_PCT = 30;
 
-/** Standard uncertainty of what a result says of the meter so long after, percent. */
+/** Standard uncertainty of what a result says of the meter so long after, or before, percent. */
 export function agedUncertaintyPct(uncertaintyPct: number, ageMs: number): number {
   return Math.hypot(uncertaintyPct, (DRIFT_PCT_PER_YEAR * ageMs) / YEAR_MS);
 }

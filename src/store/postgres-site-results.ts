@@ -179,19 +179,22 @@ export class PostgresSiteResults {
     await findings.write(client, findings.place(ended), at);
   }
 
-  /** What was measured of meters of a district before `toMs`, oldest first, as sure as it still is then; of those that are still in their place. */
+  /**
+   * What was measured of the meters that a district had at `toMs`, oldest first, as sure as it is of them then. Results of later
+   * on are among them: of a window that is estimated late nobody is accused who was measured meanwhile.
+   */
   async observations(district: string, toMs: number): Promise<SiteResult[]> {
     const { rows } = await this.#pool.query<SiteResult & { measured_at: Date }>(
       `SELECT i.id AS instrument, s.error_pct AS "errorPct", s.expanded_uncertainty_pct / 2 AS "uncertaintyPct", s.measured_at
        FROM site_results s JOIN instruments i ON i.key = s.instrument
-       WHERE i.district = $1 AND s.measured_at >= $2 AND s.measured_at < $3
-         AND NOT EXISTS (SELECT FROM replacements r WHERE r.old = s.instrument AND r.replaced_at >= s.measured_at)
+       WHERE i.district = $1 AND s.measured_at >= $2
+         AND NOT EXISTS (SELECT FROM replacements r WHERE r.old = s.instrument AND (r.replaced_at >= s.measured_at OR r.replaced_at > $3))
        ORDER BY s.measured_at, s.id`,
       [district, new Date(toMs - REMEMBERED_DAYS * DAY_MS), new Date(toMs)],
     );
     return rows.map(({ measured_at, uncertaintyPct, ...result }) => ({
       ...result,
-      uncertaintyPct: agedUncertaintyPct(uncertaintyPct, toMs - measured_at.getTime()),
+      uncertaintyPct: agedUncertaintyPct(uncertaintyPct, Math.abs(toMs - measured_at.getTime())),
     }));
   }
 

@@ -89,8 +89,8 @@ test.each([-100, -200])('a meter that is off by %s percent is confirmed and repl
 describe('what estimates are told', () => {
   test('a refuting result for two years, and less surely with time', async () => {
     expect(await measured(0.4)).toMatchObject({ state: 'refuted' });
-    expect(await observed(T0)).toEqual([]); // not of a window that ends before it
-    expect(await observed(T0 + MINUTE_MS)).toEqual([[0.4, 0.1]]);
+    expect(await observed(T0)).toEqual([[0.4, 0.1]]);
+    expect(await observed(T0 - 50 * DAY_MS)).toEqual([[0.4, 0.108]]); // of a window that is estimated late
     expect(await observed(T0 + 50 * DAY_MS)).toEqual([[0.4, 0.108]]);
     expect(await observed(T0 + 365 * DAY_MS)).toEqual([[0.4, 0.316]]);
     expect(await observed(T0 + 731 * DAY_MS)).toEqual([[0.4, 0.609]]);
@@ -112,10 +112,11 @@ describe('what estimates are told', () => {
     await act(replace, 'accept');
     here.now += DAY_MS;
     await act(replace, 'replace', { replacement: { instrument: 'M-2' } });
-    expect(await observed(here.now + DAY_MS)).toEqual([]);
+    for (const atMs of [T0, here.now - MINUTE_MS, here.now + DAY_MS]) expect(await observed(atMs)).toEqual([]);
     await here.ask('POST', `/api/v1/tasks/${await taskOf('verify-on-site')}/close`, { as: 'chief' });
     here.now += DAY_MS;
     await measured(0.2);
     expect((await observed(here.now + DAY_MS)).map(([errorPct]) => errorPct)).toEqual([0.2]);
+    expect(await observed(T0)).toEqual([]); // that was the old one
   });
 });

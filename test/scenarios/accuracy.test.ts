@@ -156,6 +156,13 @@ test('refuted on site: remembered, the finding ends, and the next estimates beli
   expect((await get<Listed<'tasks', Task>>('tasks?kind=replace')).tasks).toEqual([]);
   await act(verify.id, 'close', {}, 'chief');
 
+  // A window before the newest one, which comes late, accuses nobody.
+  const { runs } = here.city.accuracy;
+  const at = new Date(here.city.now);
+  const late = await runs.ask(DISTRICT, '220302', T0 + 20.9 * DAY_MS, 'chief', at);
+  expect(await here.estimating.run(late.id, () => here.city.now)).toBe('done');
+  expect(await findings('&open=true')).toEqual([]);
+
   await here.night(22);
   const { estimates, siteResults } = await get<OfInstrument>(`instruments/${BAD}/accuracy`);
   expect(siteResults).toMatchObject([{ ...measurement, verdict: 'refuted', mpePct: 2, task: verify.id }]);
