@@ -97,8 +97,13 @@ export class Estimating implements EstimateRuns {
     const instruments = ledger.ofDistrict(district);
     const replacedMs = await site.lastReplacedMs(district, toMs);
     const fromMs = Math.max(toMs - policy.windowDays * DAY_MS, replacedMs);
-    const siteResults = await site.observations(district, toMs);
-    const estimate = await calculate({ district, instruments, fromMs, toMs, siteResults });
+    let siteResults: readonly SiteResult[];
+    let estimate: DistrictEstimate;
+    // Of who was measured while it was made, it would say what is no longer believed.
+    do {
+      siteResults = await site.observations(district, toMs);
+      estimate = await calculate({ district, instruments, fromMs, toMs, siteResults });
+    } while ((await site.observations(district, toMs)).length !== siteResults.length);
 
     const byId = new Map(instruments.map((instrument) => [instrument.id, instrument]));
     const known: Known = (id) => {

@@ -5,7 +5,7 @@ import { simulateDistrict } from '../../simulators/simulate-district.ts';
 import { openAccuracy } from '../../src/app/accuracy.ts';
 import { openEstimateThread } from '../../src/app/estimates.ts';
 import { loadDomain } from '../../src/config.ts';
-import { Estimating } from '../../src/estimating.ts';
+import { type EstimateOrder, Estimating } from '../../src/estimating.ts';
 import { orderedValues, type Reading } from '../../src/fleet/reading.ts';
 import { Calendar } from '../../src/handover/calendar.ts';
 import { PostgresFindings } from '../../src/store/postgres-findings.ts';
@@ -37,6 +37,8 @@ export class EstimatedDistrict {
   readonly estimating: Estimating;
   readonly thread: ReturnType<typeof openEstimateThread>;
   readonly findings: PostgresFindings;
+  /** Happens before the estimate of the district is known. */
+  whenCalculating: ((order: EstimateOrder) => Promise<void>) | undefined;
   readonly #readings: PostgresReadings;
 
   private constructor(
@@ -74,9 +76,14 @@ export class EstimatedDistrict {
       ...{ ledger, findings, kinds: domain.kinds, rules: domain.rules, policy: domain.accuracy },
       ...openAccuracy(domain, pool, ledger, findings),
       calendar: new Calendar(ZONE),
-      calculate: (order) => thread.run(order),
+      calculate: async (order) => {
+        const estimate = await thread.run(order);
+        if (order.district === DISTRICT) await opened.whenCalculating?.(order);
+        return estimate;
+      },
     });
-    return new EstimatedDistrict(here, estimating, thread, findings);
+    const opened = new EstimatedDistrict(here, estimating, thread, findings);
+    return opened;
   }
 
   /** Days after T0 become readings; `id` reports for the place of `BAD` from then on, `fastPct` too fast. */
