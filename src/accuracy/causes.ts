@@ -33,7 +33,11 @@ export interface Loads {
   readonly quarters: number;
 }
 
-/** Fixed load and losses, in this order; without voltages the loss follows the square of the whole load. */
+/** Where in `lossCauses` they are. */
+export const FIXED = 0;
+export const SWITCHED = 2;
+
+/** Fixed load and losses; without voltages the loss follows the square of the whole load. */
 export function lossCauses({ kwh: loads, carried, lossRates, network, quarters }: Loads): Cause[] {
   const total = sumOf(loads);
   const rows = total.length;
@@ -52,9 +56,9 @@ export function lossCauses({ kwh: loads, carried, lossRates, network, quarters }
     const own = network.own[i]!;
     const into = carried[i]!;
     for (let t = 0; t < rows; t++) {
-      lost[t]! += into[t]! - load[t]!;
-      switched[t]! += own * load[t]!;
       const kwh = load[t]!;
+      lost[t]! += into[t]! - kwh;
+      switched[t]! += own * Math.abs(kwh);
       squared[t]! += own * kwh ** 2;
       changed[t]! += own * (Math.abs((load[t + 1] ?? kwh) - kwh) + Math.abs(kwh - (load[t - 1] ?? kwh)));
     }

@@ -69,6 +69,8 @@ export type VerdictReason =
   | 'wrong_district'
   | 'wide_interval'
   | 'no_voltages'
+  | 'feeds_back'
+  | 'unexplained_balance'
   | 'not_solvable';
 
 export interface Reason<Code extends string> {

@@ -4,13 +4,15 @@ import type { AccuracyPolicy, ErrorChange, MeterEstimate, Reason, Verdict, Verdi
 import { type Mixture, mixtureBelow, mixtureMean, mixtureQuantile, mixtureSd } from './normal.ts';
 import type { Prepared } from './prepare.ts';
 import { STRANGER } from './prior.ts';
-import type { Energy } from './registers.ts';
+import { type Energy, feedsBack } from './registers.ts';
 import type { Solution } from './solution.ts';
 import { round, sum } from './sums.ts';
 
 const DAY_MS = 86_400_000;
 /** What the model leaves unsure of every d, whatever the data say. */
 const MODEL_SD = 0.0012;
+/** How much of what is common to all may be one meter's own when the master is off. */
+const OFF_SHARE = 0.2;
 /** d comes near 1 by chance only. */
 const MOST_D = 0.95;
 const Z_95 = 1.959963984540054;
@@ -56,14 +58,14 @@ export function judge(
       : undefined;
   if (nothing) return undetermined(window.users[user]!.id, energy, energy.kwh.length, nothing);
   const mpe = window.mpePct[user]! / 100;
-  const own = meterMixture(solution, place, energy);
+  const own = meterMixture(solution, place, energy, policy);
   const mean = mixtureMean(own);
   const sd = mixtureSd(own);
   const low = error(mixtureQuantile(own, 0.025));
   const high = error(mixtureQuantile(own, 0.975));
   const p = 1 - mixtureBelow(own, mpe / (1 + mpe)) + mixtureBelow(own, -mpe / (1 - mpe));
   const informed = solution.belief.dataSd[place]! <= mpe / 2;
-  const { verdict, why } = decide(p, informed, reason, policy, solution, place, mpe);
+  const { verdict, why } = decide(p, informed, reason, policy, solution, place, energy, mpe);
   return {
     instrument: window.users[user]!.id,
     errorPct: 100 * error(mean),
@@ -82,7 +84,9 @@ export function judge(
 }
 
 /** d of one meter over the window, less what is the master's, with what the model and the master leave unsure. */
-function meterMixture(solution: Solution, place: number, energy: Energy): Mixture {
+function meterMixture(solution: Solution, place: number, energy: Energy, policy: AccuracyPolicy): Mixture {
+  const masterSd = policy.masterUncertaintyPct / 100;
+  const off = solution.isMasterOff ? (OFF_SHARE * solution.common) ** 2 : 0;
   const { weights, means, variances } = solution.belief.mixtures[place]!;
   const change = solution.changes.find(({ meter }) => meter === place);
   const moved = change ? change.size * shareOfEnergy(change, energy) : 0;
@@ -90,7 +94,7 @@ function meterMixture(solution: Solution, place: number, energy: Energy): Mixtur
   return {
     weights,
     means: means.map((mean, k) => mean - (k === STRANGER ? 0 : solution.mastersShare) + moved),
-    variances: variances.map((variance) => variance + MODEL_SD ** 2 + movedVariance),
+    variances: variances.map((variance) => Math.max(variance + MODEL_SD ** 2 + movedVariance + off, masterSd ** 2)),
   };
 }
 
@@ -114,17 +118,29 @@ function decide(
   policy: AccuracyPolicy,
   solution: Solution,
   place: number,
+  energy: Energy,
   mpe: number,
 ): { verdict: Verdict; why: Reason<VerdictReason> | undefined } {
   if (reason && reason.code !== 'low_collection') return { verdict: 'undetermined', why: reason };
-  const weak = reason ?? (solution.network ? undefined : { code: 'no_voltages' as const, params: {} });
+  const weak = reason ?? weaknessOf(solution, place, energy);
   if (p >= policy.inaccurateFrom) return { verdict: weak ? 'suspect' : 'inaccurate', why: weak };
   if (p >= policy.suspectFrom) return { verdict: 'suspect', why: weak };
   if (reason) return { verdict: 'undetermined', why: reason };
   if (informed) return { verdict: 'ok', why: undefined };
-  if (weak) return { verdict: 'undetermined', why: weak };
+  if (weak?.code === 'no_voltages') return { verdict: 'undetermined', why: weak };
   const params = { sdPct: round(100 * solution.belief.dataSd[place]!, 2), mpePct: round(100 * mpe, 2) };
   return { verdict: 'undetermined', why: { code: 'wide_interval', params } };
+}
+
+/** Why a meter is called no more than suspect. */
+function weaknessOf(
+  { network, isExplained }: Solution,
+  place: number,
+  { kwh }: Energy,
+): Reason<VerdictReason> | undefined {
+  if (!network || Number.isNaN(network.residualSd[place]!)) return { code: 'no_voltages', params: {} };
+  if (feedsBack(kwh)) return { code: 'feeds_back', params: {} };
+  return isExplained ? undefined : { code: 'unexplained_balance', params: {} };
 }
 
 function changeOf(

@@ -13,10 +13,10 @@ const MOST_SHARE = 0.8;
 
 export function districtNotes({ window }: Prepared, solution: Solution): DistrictNote[] {
   const notes: DistrictNote[] = [];
-  const { fit, isMasterOff, belief } = solution;
-  if (isMasterOff) notes.push({ code: 'master_off', params: { shiftPct: round(-100 * belief.common, 2) } });
-  const hours = new Float64Array(24);
-  let lost = 0;
+  const { fit, isMasterOff, common, steadyKwh } = solution;
+  if (isMasterOff) notes.push({ code: 'master_off', params: { shiftPct: round(-100 * common, 2) } });
+  let lost = steadyKwh * fit.residual.length;
+  const hours = new Float64Array(24).fill(lost / 24);
   let total = 0;
   for (let t = 0; t < fit.residual.length; t++) {
     total += solution.carried.reduce((s, column) => s + column[t]!, 0);

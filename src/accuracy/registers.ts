@@ -1,4 +1,5 @@
 /** From registers as they were read to the energy of each row, and how well the moments between rows are known. */
+import { sum } from './sums.ts';
 
 export interface Energy {
   /** kWh of each row. */
@@ -37,6 +38,14 @@ const LONG_GAP_ROWS = 8;
 /** A register that stands still for so many rows and then counts so much more in one than in any other was not being read. */
 const FROZEN_ROWS = 8;
 const CAUGHT_UP = 1.5;
+/** Share of what crosses the meter. */
+const FEEDS_BACK_FROM = 0.05;
+
+/** What a home feeds back makes a good part of what crosses its meter. */
+export function feedsBack(kwh: Float64Array): boolean {
+  const back = sum(kwh.map((value) => Math.max(-value, 0)));
+  return back > FEEDS_BACK_FROM * sum(kwh.map(Math.abs));
+}
 
 /**
  * What a meter's registers counted in each row, import less export. A missing moment lies on the line between its neighbours, and
@@ -160,14 +169,14 @@ interface Typical {
 }
 
 function typicalOf(values: Float64Array): Typical {
-  let [count, sum, squares] = [0, 0, 0];
+  let [count, total, squares] = [0, 0, 0];
   let [jumps, around] = [0, 0];
   let before = Number.NaN;
   for (let k = 1; k < values.length; k++) {
     const kwh = values[k]! - values[k - 1]!;
     if (!Number.isNaN(kwh)) {
       count++;
-      sum += kwh;
+      total += kwh;
       squares += kwh * kwh;
       if (!Number.isNaN(before)) {
         jumps += (kwh - before) ** 2 / 2;
@@ -176,7 +185,7 @@ function typicalOf(values: Float64Array): Typical {
     }
     before = kwh;
   }
-  const mean = sum / Math.max(count, 1);
+  const mean = total / Math.max(count, 1);
   return {
     kwh: mean,
     variance: count > 0 ? Math.max(squares / count - mean * mean, ROUNDING_KWH2) : UNKNOWN,

@@ -14,6 +14,7 @@ import { measuredOf } from './measured.ts';
 import { mixtureMean } from './normal.ts';
 import type { Prepared } from './prepare.ts';
 import { type Posterior, posterior } from './prior.ts';
+import { feedsBack } from './registers.ts';
 import { strangerShares } from './strangers.ts';
 import { sum, sumOf } from './sums.ts';
 import type { Network } from './voltage.ts';
@@ -41,8 +42,11 @@ const LEAST_CLOCK_SHARE = 0.2;
 const SWITCHED_SD_KWH = 0.12;
 /** How wrong a meter's share of loss may be: power factors differ and change. */
 const LOSS_MODEL = 0.1;
-/** And of a meter of three phases, whose energy is one number: all on one of them, it loses thrice what it does spread over all. */
-const THREE_PHASE_LOSS_MODEL = 1;
+/**
+ * And of a meter of three phases, whose energy is one number: all on one of them, it loses thrice what it does spread over all; of
+ * one that feeds back, whose rows hold both directions.
+ */
+const UNSURE_LOSS_MODEL = 1;
 /** Without voltages: how far a meter's share of the loss lies from the mean one, in mean losses; a loss makes a meter look slow. */
 const BLIND_BELOW = 1.8;
 const BLIND_ABOVE = 0.9;
@@ -162,7 +166,9 @@ function posteriorOf(
   suspected: ReadonlySet<number>,
   fit: BalanceFit,
 ): Posterior | undefined {
-  const lossModel = used.map((i) => (isThreePhase(window.users[i]!) ? THREE_PHASE_LOSS_MODEL : LOSS_MODEL));
+  const lossModel = used.map((i, place) =>
+    isThreePhase(window.users[i]!) || feedsBack(kwh[place]!) ? UNSURE_LOSS_MODEL : LOSS_MODEL,
+  );
   return posterior(fit.likelihood, {
     goodSd: GOOD_SD,
     badSd: BAD_SD,

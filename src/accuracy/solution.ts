@@ -1,5 +1,6 @@
 /** A district's errors, its network, its clocks, its strangers and what changed, all at once. */
 import { type BalanceFit, solveBalance } from './balance.ts';
+import { FIXED, SWITCHED } from './causes.ts';
 import { type Candidate, findChange, profileOf } from './change.ts';
 import type { Method } from './district.ts';
 import type { Columns } from './matrix.ts';
@@ -7,7 +8,7 @@ import { isLittle, type Prepared, withStuck } from './prepare.ts';
 import { type Posterior, STRANGER } from './prior.ts';
 import { type Round, solveRound } from './round.ts';
 import { foreignVoltages, typicalResidual } from './strangers.ts';
-import { sum } from './sums.ts';
+import { sum, sumOf } from './sums.ts';
 import { type Network, networkOf } from './voltage.ts';
 
 /** Of the method: estimates of different versions are not compared. */
@@ -23,6 +24,13 @@ const CHANGE_SD = 0.05;
 const MASTERS_SHARE = 0.64;
 /** The master is off when the common error is so many of its standard uncertainties. */
 const MASTER_OFF_SDS = 3;
+/** A loss so many of its prior sds off its band is the master's error, or one that no voltage shows. */
+const LOSS_BAND_SDS = 2;
+/** Energy that passes no meter steadily is told from this share of all on, when it is so many sd from none. */
+const STEADY_SHARE = 0.005;
+const STEADY_SDS = 6;
+/** Rows scatter by so much of a meter's mean row beyond what registers, clocks and losses do: a load is missing. */
+const SCATTER_SHARE = 0.1;
 /** Share of the meters that must report a voltage. */
 const ENOUGH_VOLTAGES = 0.8;
 /** A single instant differs from the mean of its row by more than this share of the voltage. */
@@ -42,6 +50,12 @@ export interface Solution {
   /** What is taken off every d: the master's. */
   readonly mastersShare: number;
   readonly isMasterOff: boolean;
+  /** d of all meters alike, what a loss out of its band would be included. */
+  readonly common: number;
+  /** kWh of a row that pass no meter at a steady pace; 0 = none is seen. */
+  readonly steadyKwh: number;
+  /** Nothing of size is in the balance but meters and losses. */
+  readonly isExplained: boolean;
   readonly method: Method;
 }
 
@@ -87,7 +101,7 @@ function enoughVoltages(ratios: readonly (Float64Array | undefined)[]): boolean 
 }
 
 function conclude(
-  { used, policy }: Prepared,
+  { window, used, policy }: Prepared,
   network: Network | undefined,
   round: Round,
   suspected: ReadonlySet<number>,
@@ -97,7 +111,9 @@ function conclude(
   const belief = changes.length > 0 ? round.believe(fit) : round.belief;
   if (!belief) return undefined;
   const masterSd = policy.masterUncertaintyPct / 100;
-  const isMasterOff = network !== undefined && Math.abs(belief.common) > MASTER_OFF_SDS * masterSd;
+  const common = belief.common + commonLoss(round, fit);
+  const isMasterOff = network !== undefined && Math.abs(common) > MASTER_OFF_SDS * masterSd;
+  const steadyKwh = network ? steadyOf(round, fit) : 0;
   const isStranger = (place: number) => belief.mixtures[place]!.weights[STRANGER]! > 0.5;
   return {
     fit,
@@ -110,6 +126,10 @@ function conclude(
     clockOffsetS: round.clockOffsetS,
     mastersShare: belief.common * (network && !isMasterOff ? MASTERS_SHARE : 1),
     isMasterOff,
+    common,
+    steadyKwh,
+    isExplained:
+      !isMasterOff && steadyKwh === 0 && used.length === window.users.length && scatterOf(round, fit) < SCATTER_SHARE,
     method: {
       version: METHOD_VERSION,
       loss: network ? 'voltages' : 'load-squared',
@@ -118,6 +138,27 @@ function conclude(
       spreadPct: 100 * belief.goodSd,
     },
   };
+}
+
+/** The loss that is out of its band, as a d of all meters. */
+function commonLoss({ problem, loads }: Round, { coefficients }: BalanceFit): number {
+  const cause = problem.causes[SWITCHED];
+  const coefficient = coefficients[SWITCHED]!;
+  if (!loads.network || !cause || Math.abs(coefficient) < LOSS_BAND_SDS * cause.sd) return 0;
+  return (-coefficient * sum(cause.column)) / sum(sumOf(loads.carried));
+}
+
+/** kWh of a row that pass no meter, always; 0 = none is seen. */
+function steadyOf({ problem }: Round, { coefficients, coefficientSds }: BalanceFit): number {
+  const coefficient = coefficients[FIXED]!;
+  const isSeen = coefficient > STEADY_SHARE && coefficient > STEADY_SDS * coefficientSds[FIXED]!;
+  return isSeen ? coefficient * problem.causes[FIXED]!.column[0]! : 0;
+}
+
+/** Sd of what is in every row besides, in mean rows of a meter. */
+function scatterOf({ loads }: Round, { parameters, residual }: BalanceFit): number {
+  const meanKwh = sum(sumOf(loads.kwh)) / (residual.length * loads.kwh.length);
+  return Math.exp(parameters[1] / 2) / meanKwh;
 }
 
 /** With what moved inside the window among the causes, the surest first. */

@@ -67,6 +67,14 @@ export const VERDICT_REASONS: Readonly<Record<VerdictReason, Text>> = {
     'zh-CN': '没有电压数据,线损与表计误差难以区分',
     en: 'without voltages its error cannot be told from the loss of its line',
   },
+  feeds_back: {
+    'zh-CN': '反送电量较大,线损与表计误差难以区分',
+    en: 'much of its energy is fed back: its error can hardly be told from the loss of its line',
+  },
+  unexplained_balance: {
+    'zh-CN': '台区电量平衡中另有用户表解释不了的部分,不据此判定超差',
+    en: 'the balance of the district holds more than its meters explain: nobody is called inaccurate by it',
+  },
   not_solvable: { 'zh-CN': '现有数据不足以求解', en: 'the data do not determine it' },
 };
 
@@ -84,8 +92,8 @@ export const DISTRICT_NOTES: Readonly<Record<DistrictNote['code'], Text>> = {
     en: 'about {kwhPerDay} kWh a day pass no user meter, mostly from {fromHour} to {toHour} h (UTC)',
   },
   master_off: {
-    'zh-CN': '全台区误差一致偏移 {shiftPct} %,疑为总表误差',
-    en: 'all meters are off by {shiftPct} % alike, which points to the master meter',
+    'zh-CN': '全台区误差一致偏移 {shiftPct} %,疑为总表误差,或电压显示不出的线损',
+    en: 'all meters are off by {shiftPct} % alike, which points to the master meter, or to a loss that no voltage shows',
   },
   stuck_register: { 'zh-CN': '示度停滞 {hours} 小时', en: 'the register stood still for {hours} h' },
   register_reset: { 'zh-CN': '示度于 {at} 变小', en: 'the register went back at {at}' },

@@ -23,6 +23,8 @@ const REASONS: Readonly<Record<VerdictReason, Params>> = {
   unreadable_line: { column: 'role' },
   no_readings: {},
   too_few_rows: { rows: 12, needed: 300 },
+  feeds_back: {},
+  unexplained_balance: {},
   low_collection: { collectionPct: 93.1, neededPct: 99 },
   too_little_energy: { energyKwh: 0.2, neededKwh: 5 },
   stuck_register: { hours: 386 },
