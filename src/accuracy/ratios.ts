@@ -16,7 +16,7 @@ export function ratioOf(
   moments: number,
 ): { ratio: Float64Array; wrong: Connection | undefined } | undefined {
   const [only] = user.voltagesV;
-  if (!only || master.voltagesV.length === 0) return undefined;
+  if (!only || master.voltagesV.length === 0 || user.voltagesV.some(neverChanges)) return undefined;
   const reference = (phase: number) => master.voltagesV[master.voltagesV.length === 3 ? phase : 0]!;
   if (user.voltagesV.length === 3) {
     const parts = PHASES.map((_, phase) => divide(user.voltagesV[phase]!, reference(phase), moments));
@@ -42,6 +42,12 @@ function usable(ratio: Float64Array, wrong: Connection | undefined) {
   let count = 0;
   for (const value of ratio) if (!Number.isNaN(value)) count++;
   return count >= ratio.length / 2 ? { ratio, wrong } : undefined;
+}
+
+/** A number that is passed on for a voltage that is not measured. */
+function neverChanges(voltage: Float64Array): boolean {
+  const first = voltage.find((value) => !Number.isNaN(value));
+  return voltage.every((value) => Number.isNaN(value) || value === first);
 }
 
 function divide(voltage: Float64Array, reference: Float64Array, moments: number): Float64Array {
