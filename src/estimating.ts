@@ -1,5 +1,5 @@
 /** One district's journey from its readings to errors of its meters, findings and tasks. */
-import { apart, conclude, type Seen, type SeenMeter } from './accuracy/conclusions.ts';
+import { conclude, type Seen, type SeenMeter } from './accuracy/conclusions.ts';
 import type { DistrictEstimate, SiteResult } from './accuracy/district.ts';
 import { ESTIMATED_KIND, type EstimationPolicy, mpePctOf } from './accuracy/policy.ts';
 import type { Instrument, Ledger } from './fleet/instrument.ts';
@@ -75,30 +75,35 @@ export class Estimating implements EstimateRuns {
     return this.#parts.runs.disarm(runs);
   }
 
-  async run(id: string, at: Date): Promise<RunOutcome> {
+  async run(id: string, nowMs: () => number): Promise<RunOutcome> {
     const { runs, onFailure } = this.#parts;
-    const run = await runs.begin(id, at);
+    const run = await runs.begin(id, new Date(nowMs()));
     if (!run) return 'done-before';
     try {
-      return (await this.#estimate(run, at)) ? 'done' : 'done-before';
+      return (await this.#estimate(run, nowMs)) ? 'done' : 'done-before';
     } catch (error) {
       if (!this.#stopped) {
         onFailure?.(error);
-        await runs.fail(id, String(error), at);
+        await runs.fail(id, String(error), new Date(nowMs()));
       }
       throw error;
     }
   }
 
-  async #estimate(run: EstimateRun, at: Date): Promise<boolean> {
+  async #estimate(run: EstimateRun, nowMs: () => number): Promise<boolean> {
     const { ledger, kinds, policy, rules, estimates, site, findings, calculate, onEstimate } = this.#parts;
     const { district } = run;
     const toMs = run.to.getTime();
     const instruments = ledger.ofDistrict(district);
     const replacedMs = await site.lastReplacedMs(district, toMs);
     const fromMs = Math.max(toMs - policy.windowDays * DAY_MS, replacedMs);
-    const siteResults = await site.observations(district, fromMs, toMs);
-    const estimate = await calculate({ district, instruments, fromMs, toMs, siteResults });
+    let siteResults: readonly SiteResult[];
+    let estimate: DistrictEstimate;
+    // Of who was measured while it was made, it would say what is no longer believed.
+    do {
+      siteResults = await site.observations(district, toMs);
+      estimate = await calculate({ district, instruments, fromMs, toMs, siteResults });
+    } while ((await site.observations(district, toMs)).length !== siteResults.length);
 
     const byId = new Map(instruments.map((instrument) => [instrument.id, instrument]));
     const known: Known = (id) => {
@@ -106,23 +111,27 @@ export class Estimating implements EstimateRuns {
       return found && { key: found.key, mpePct: mpePctOf(found, kinds, policy) };
     };
     const wanted = estimateRules(rules);
-    const [before, open] = await Promise.all([
-      estimates.before(district, replacedMs, toMs),
+    const { confirmations } = policy;
+    const [before, newest, replacedSinceMs, open] = await Promise.all([
+      estimates.before(district, replacedMs, toMs, confirmations - 1),
+      estimates.newest(district),
+      site.lastReplacedMs(district, nowMs()),
       estimates.open(
         district,
         [...wanted.values()].map(({ id }) => id),
       ),
     ]);
-    const past = await estimates.seen(apart(toMs, before, policy.confirmations - 1).map((one) => one.id));
+    const past = await estimates.seen(before);
     const keyOf = (id: string) => byId.get(id)?.key;
     const now = seenIn(estimate, toMs, known);
-    const { confirmations } = policy;
-    const found = conclude({ district, now, past, open, rules: wanted, confirmations, keyOf });
+    // A window that comes late is history: what follows from newer ones, or from a replacement, stands.
+    const isLate = Math.max(newest?.to.getTime() ?? Number.NEGATIVE_INFINITY, replacedSinceMs) > toMs;
+    const found = isLate ? [] : conclude({ district, now, past, open, rules: wanted, confirmations, keyOf });
 
     const history = new Map<number, EstimatePoint[]>();
     for (const { change, subject } of found) {
       if (change === 'opened' && subject.type === 'instrument' && !history.has(subject.key))
-        history.set(subject.key, await estimates.points(subject.key));
+        history.set(subject.key, await estimates.points(subject.key, toMs));
     }
     const placed = await findings.prepare(found, ({ subject }) => {
       const key = subject.type === 'instrument' ? subject.key : undefined;
@@ -134,7 +143,7 @@ export class Estimating implements EstimateRuns {
         history.get(key ?? 0),
       );
     });
-    const kept = await estimates.record(run.id, { estimate, fromMs, known }, placed, at);
+    const kept = await estimates.record(run.id, { estimate, fromMs, known }, placed, new Date(nowMs()));
     if (kept) onEstimate?.(estimate);
     return kept;
   }

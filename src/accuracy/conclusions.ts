@@ -44,7 +44,7 @@ export interface Concluding {
 }
 
 /** Two windows that end within so long are one: somebody asked in between. */
-const MIN_APART_MS = 20 * 3_600_000;
+export const MIN_APART_MS = 20 * 3_600_000;
 
 /** Windows that count one after the other, newest first, at most `count`. */
 export function apart<Window extends { readonly toMs: number }>(
@@ -164,8 +164,12 @@ function beyond({ errorPct, lowPct, highPct, pInaccurate, mpePct }: SeenMeter, w
   });
 }
 
-function crossing({ change, mpePct }: SeenMeter): Reason {
+function crossing({ change, mpePct, errorPct }: SeenMeter): Reason {
   const { errorNowPct, crossing: crossed } = change!;
+  if (Math.abs(errorNowPct) >= mpePct) {
+    const mean_pct = rounded(errorPct);
+    return because('error_has_crossed_mpe', { error_pct: rounded(errorNowPct), mpe_pct: mpePct, mean_pct });
+  }
   return because('error_will_cross_mpe', {
     error_pct: rounded(errorNowPct),
     mpe_pct: mpePct,

@@ -100,7 +100,7 @@ function energyOfMeter({ importKwh, exportKwh }: MeterSeries): Energy | undefine
 }
 
 function reasonOf(energy: Energy | undefined, policy: AccuracyPolicy): Reason<VerdictReason> | undefined {
-  if (!energy) return { code: 'no_readings', params: {} };
+  if (!energy?.rowsRead) return { code: 'no_readings', params: {} };
   const { rowsRead, collection } = energy;
   if (rowsRead < policy.minRows) return { code: 'too_few_rows', params: { rows: rowsRead, needed: policy.minRows } };
   if (isLittle(energy.kwh, policy)) {

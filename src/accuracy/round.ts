@@ -9,7 +9,8 @@ import {
   uncountedBy,
   weightedLoss,
 } from './causes.ts';
-import type { DistrictWindow, MeterSeries } from './district.ts';
+import type { MeterSeries } from './district.ts';
+import { measuredOf } from './measured.ts';
 import { mixtureMean } from './normal.ts';
 import type { Prepared } from './prepare.ts';
 import { type Posterior, posterior } from './prior.ts';
@@ -182,19 +183,10 @@ function posteriorOf(
         (lossModel[place]! * lossRates[place]!) ** 2
       );
     },
-    measured: used.map((i) => measuredOf(window, i)),
+    measured: used.map((i) => measuredOf(window.siteResults, window.users[i]!.id)),
   });
 }
 
 function isThreePhase({ phase, voltagesV }: MeterSeries): boolean {
   return phase === 'L123' || voltagesV.length === 3;
-}
-
-function measuredOf(window: DistrictWindow, user: number) {
-  const id = window.users[user]!.id;
-  const results = window.siteResults.filter(({ instrument }) => instrument === id);
-  const last = results.at(-1);
-  if (!last) return undefined;
-  const error = last.errorPct / 100;
-  return { mean: error / (1 + error), variance: (last.uncertaintyPct / 100) ** 2 };
 }

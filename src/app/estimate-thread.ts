@@ -1,7 +1,8 @@
 /** The thread that reads a district's window and estimates it: neither is felt by what takes in readings. */
 import { readlinkSync } from 'node:fs';
 import { setPriority } from 'node:os';
-import { parentPort, workerData } from 'node:worker_threads';
+import { workerData } from 'node:worker_threads';
+import type { DistrictEstimate } from '../accuracy/district.ts';
 import { estimateDistrict } from '../accuracy/estimate.ts';
 import { ESTIMATED_KIND } from '../accuracy/policy.ts';
 import { DistrictCollector, isEstimated } from '../accuracy/window.ts';
@@ -12,7 +13,8 @@ import { InfluxReadings } from '../store/influxdb-readings.ts';
 import { openPool } from '../store/postgres.ts';
 import { PostgresReadings } from '../store/postgres-readings.ts';
 import type { ReadingStore } from '../store/readings.ts';
-import type { EstimateAnswer, EstimateThreadSettings } from './estimates.ts';
+import { answerOrders } from '../threads.ts';
+import type { EstimateThreadSettings } from './estimates.ts';
 
 /** A window is read page by page; nothing else is asked. */
 const CONNECTIONS = 1;
@@ -28,14 +30,15 @@ let ids: ReadonlyMap<number, string> = new Map();
 const readings = openReadings();
 stepBack();
 
-parentPort!.on('message', (order: EstimateOrder) => {
-  estimate(order).then(
-    (answer) => parentPort!.postMessage(answer),
-    (error) => parentPort!.postMessage({ failure: String(error) } satisfies EstimateAnswer),
-  );
-});
+answerOrders(estimate);
 
-async function estimate({ district, instruments, fromMs, toMs, siteResults }: EstimateOrder): Promise<EstimateAnswer> {
+async function estimate({
+  district,
+  instruments,
+  fromMs,
+  toMs,
+  siteResults,
+}: EstimateOrder): Promise<DistrictEstimate> {
   ids = new Map(instruments.map(({ key, id }) => [key, id]));
   const estimated = instruments.filter(isEstimated);
   const collector = new DistrictCollector(district, estimated);
@@ -43,7 +46,7 @@ async function estimate({ district, instruments, fromMs, toMs, siteResults }: Es
   const keys = estimated.map(({ key }) => key);
   for await (const reading of readings.window(keys, sinceMs, toMs + 1)) collector.add(reading);
   const { window } = collector.collect({ kinds, policy, siteResults });
-  return { estimate: estimateDistrict(window, policy) };
+  return estimateDistrict(window, policy);
 }
 
 /** As long as a meter that has left reported, the others are not all there was. */

@@ -1,5 +1,4 @@
 /** Running errors are estimated every night and on demand; every process that does so takes its share. */
-import { Worker } from 'node:worker_threads';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { type DistrictEstimate, VERDICTS } from '../accuracy/district.ts';
 import type { Settings } from '../config.ts';
@@ -7,6 +6,7 @@ import { type EstimateOrder, Estimating } from '../estimating.ts';
 import { Calendar } from '../handover/calendar.ts';
 import type { PostgresEstimateRuns } from '../store/postgres-estimate-runs.ts';
 import { EstimateQueue } from '../tasks/bullmq-estimates.ts';
+import { openThreads, type Threads } from '../threads.ts';
 import type { Foundation } from './foundation.ts';
 import { every, unlessAborted } from './timers.ts';
 
@@ -24,67 +24,16 @@ export interface EstimateThreadSettings extends Pick<Settings, 'influx' | 'confi
   readonly databaseUrl: string;
 }
 
-export type EstimateAnswer = { readonly estimate: DistrictEstimate } | { readonly failure: string };
-
-/** One thread, begun when it is first needed; orders take turns. */
-export class EstimateThread {
-  readonly #settings: EstimateThreadSettings;
-  #thread: Worker | undefined;
-  #idle: NodeJS.Timeout | undefined;
-  #last: Promise<unknown> = Promise.resolve();
-  readonly #stopping = new AbortController();
-
-  constructor(settings: EstimateThreadSettings) {
-    this.#settings = settings;
-  }
-
-  calculate(order: EstimateOrder): Promise<DistrictEstimate> {
-    const calculated = this.#last.then(() => this.#calculate(order));
-    this.#last = calculated.catch(() => {});
-    return calculated;
-  }
-
-  /** Ends what is under way. */
-  async stop(): Promise<void> {
-    this.#stopping.abort();
-    await this.#end();
-  }
-
-  async #end(): Promise<void> {
-    const thread = this.#thread;
-    this.#thread = undefined;
-    clearTimeout(this.#idle);
-    await thread?.terminate();
-  }
-
-  async #calculate(order: EstimateOrder): Promise<DistrictEstimate> {
-    this.#stopping.signal.throwIfAborted();
-    clearTimeout(this.#idle);
-    this.#thread ??= new Worker(new URL('./estimate-thread.ts', import.meta.url), {
-      workerData: this.#settings,
-      resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
-    });
-    const thread = this.#thread;
-    const answer = Promise.withResolvers<EstimateAnswer>();
-    const ended = (code: number) => answer.reject(new Error(`the thread of estimates ended (${code})`));
-    const timer = setTimeout(() => {
-      answer.reject(new Error(`no estimate within ${CALCULATION_TIMEOUT_MS} ms`));
-    }, CALCULATION_TIMEOUT_MS);
-    thread.on('message', answer.resolve).on('error', answer.reject).on('exit', ended);
-    try {
-      thread.postMessage(order);
-      const given = await answer.promise;
-      if ('failure' in given) throw new Error(given.failure);
-      this.#idle = setTimeout(() => void this.#end(), IDLE_MS);
-      return given.estimate;
-    } catch (error) {
-      await this.#end();
-      throw error;
-    } finally {
-      clearTimeout(timer);
-      thread.off('message', answer.resolve).off('error', answer.reject).off('exit', ended);
-    }
-  }
+/** One, begun when it is first needed; orders take turns. */
+export function openEstimateThread(settings: EstimateThreadSettings): Threads<EstimateOrder, DistrictEstimate> {
+  return openThreads({
+    file: new URL('./estimate-thread.ts', import.meta.url),
+    count: 1,
+    workerData: settings,
+    maxHeapMb: MAX_HEAP_MB,
+    timeoutMs: CALCULATION_TIMEOUT_MS,
+    idleMs: IDLE_MS,
+  });
 }
 
 export async function startEstimates(foundation: Foundation): Promise<void> {
@@ -93,7 +42,7 @@ export async function startEstimates(foundation: Foundation): Promise<void> {
   const { influx, configDir, handover, redisUrl, retentionDays } = settings;
   const { runs, estimates, site } = accuracy;
   const metrics = new EstimateMetrics(registry, runs, nowMs);
-  const thread = new EstimateThread({ databaseUrl, influx, configDir });
+  const thread = openEstimateThread({ databaseUrl, influx, configDir });
   const estimating = new Estimating({
     ledger: ledger.ledger,
     kinds: domain.kinds,
@@ -104,7 +53,7 @@ export async function startEstimates(foundation: Foundation): Promise<void> {
     estimates,
     site,
     findings,
-    calculate: (order) => metrics.timed(() => thread.calculate(order)),
+    calculate: (order) => metrics.timed(() => thread.run(order)),
     onEstimate: (estimate) => metrics.made(estimate),
     onFailure: () => metrics.failures.inc(),
   });

@@ -4,7 +4,12 @@ import { VERDICTS } from '../accuracy/district.ts';
 import { RUN_STATES } from '../store/postgres-estimate-runs.ts';
 import { reason, timeText } from './schemas.ts';
 
-const figure = z.number().nullable();
+/** More digits say nothing. */
+const SIGNIFICANT_DIGITS = 6;
+const figure = z
+  .number()
+  .overwrite((value) => Number(value.toPrecision(SIGNIFICANT_DIGITS)))
+  .nullable();
 const verdict = z.enum(VERDICTS);
 
 const method = z
@@ -42,7 +47,9 @@ const change = z
     crossing: z
       .object({ at: timeText, from: timeText, to: timeText })
       .nullable()
-      .describe('When the MPE is crossed at this pace, with its 95 % interval; null = not within the horizon.'),
+      .describe(
+        'When the MPE is crossed at this pace, with its 95 % interval; all three the end of the window = it is crossed; null = not within the horizon.',
+      ),
   })
   .meta({ id: 'ErrorChange' });
 

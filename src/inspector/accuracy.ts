@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { ESTIMATED_KIND, mpePctOf } from '../accuracy/policy.ts';
 import { MeterwardenError } from '../errors.ts';
 import { regionCovers } from '../fleet/region.ts';
+import { MAX_WISHES } from '../store/postgres-estimate-runs.ts';
 import { districtEstimate, estimateRun, meterEstimate, replacement, siteResult } from './accuracy-schemas.ts';
 import { AccuracyWords } from './accuracy-words.ts';
 import { actorOf, SECURITY, SUPERVISING } from './auth.ts';
@@ -14,17 +15,13 @@ const TAGS = ['accuracy'];
 
 export function accuracyRoutes(api: Api, { ledger, kinds, accuracy, nowMs }: InspectorParts): void {
   const { estimates, runs, site, policy } = accuracy;
-  /** Where a district lies: where its master does. */
-  const regionOf = (district: string): string => {
+  /** Where a district lies: where its master does. Another region's is as good as none. */
+  const regionOf = (district: string, visibleRegion: string): string => {
     const members = ledger.ledger.ofDistrict(district);
     const serving = members.filter(({ state }) => state === 'in-service');
     const first = serving.find(({ role }) => role === 'master') ?? serving[0] ?? members[0];
-    if (!first) throw new MeterwardenError('not_found', { path: 'id' });
+    if (!first || !regionCovers(visibleRegion, first.region)) throw new MeterwardenError('not_found', { path: 'id' });
     return first.region;
-  };
-  /** Another region's district is as good as none. */
-  const requireVisible = (district: string, region: string) => {
-    if (!regionCovers(region, regionOf(district))) throw new MeterwardenError('not_found', { path: 'id' });
   };
   const params = z.object({ id: shortText });
 
@@ -91,7 +88,7 @@ export function accuracyRoutes(api: Api, { ledger, kinds, accuracy, nowMs }: Ins
     },
     async (request) => {
       const { id } = request.params;
-      requireVisible(id, actorOf(request).region);
+      regionOf(id, actorOf(request).region);
       const [newest, page] = await Promise.all([estimates.newest(id), estimates.ofDistrict(id, request.query)]);
       const meters = newest ? await estimates.metersOf(newest.id) : [];
       const words = new AccuracyWords(languageOf(request));
@@ -112,8 +109,7 @@ export function accuracyRoutes(api: Api, { ledger, kinds, accuracy, nowMs }: Ins
       schema: {
         tags: TAGS,
         summary: 'Estimate a district now, from its readings up to this report period',
-        description:
-          'The estimate is made by whichever process is free. Asked again within a report period, the answer is the same run.',
+        description: `The estimate is made by whichever process is free, in turns with those of the night. Asked again within a report period, or while one of the district is still to be made, the answer is the same run. At most ${MAX_WISHES} of one person wait.`,
         security: SECURITY,
         params,
         response: answers({ 202: estimateRun }),
@@ -122,8 +118,7 @@ export function accuracyRoutes(api: Api, { ledger, kinds, accuracy, nowMs }: Ins
     async (request, reply) => {
       const { id } = request.params;
       const { username, region } = actorOf(request);
-      const itsRegion = regionOf(id);
-      if (!regionCovers(region, itsRegion)) throw new MeterwardenError('forbidden');
+      const itsRegion = regionOf(id, region);
       const at = new Date(nowMs());
       const periodMs = kinds.get(ESTIMATED_KIND)?.reportPeriodMs ?? 1;
       const toMs = Math.floor(at.getTime() / periodMs) * periodMs;
@@ -146,7 +141,7 @@ export function accuracyRoutes(api: Api, { ledger, kinds, accuracy, nowMs }: Ins
     },
     async (request) => {
       const { id, run } = request.params;
-      requireVisible(id, actorOf(request).region);
+      regionOf(id, actorOf(request).region);
       return new AccuracyWords(languageOf(request)).run(await runs.get(id, run));
     },
   );

@@ -76,12 +76,20 @@ export const taskDetail = z
 /** One message of the stream. */
 export const taskChange = z.object({ entry: historyEntry, task }).meta({ id: 'TaskChange' });
 
+/** Connected backwards it counts as much off; −100 is a stopped one. */
+const MIN_ERROR_PCT = -200;
 const MAX_ERROR_PCT = 1_000;
-const MAX_UNCERTAINTY_PCT = 100;
+/** k = 2, of the best laboratory standard and of a clamp meter. */
+const MIN_UNCERTAINTY_PCT = 0.01;
+const MAX_UNCERTAINTY_PCT = 10;
 
 const measurement = z.strictObject({
-  errorPct: z.number().min(-MAX_ERROR_PCT).max(MAX_ERROR_PCT).describe('(shown − true) / true, positive = fast.'),
-  expandedUncertaintyPct: z.number().min(0).max(MAX_UNCERTAINTY_PCT).describe('k = 2.'),
+  errorPct: z
+    .number()
+    .min(MIN_ERROR_PCT)
+    .max(MAX_ERROR_PCT)
+    .describe('(shown − true) / true, positive = fast; −100 = it stands still.'),
+  expandedUncertaintyPct: z.number().min(MIN_UNCERTAINTY_PCT).max(MAX_UNCERTAINTY_PCT).describe('k = 2.'),
   standard: shortText.describe('Which one it was measured against: name, number.'),
   measuredAt: instant.optional().describe('Now, when left out.'),
 });

@@ -3,6 +3,8 @@ import type pg from 'pg';
 import { MeterwardenError } from '../errors.ts';
 import type { EstimateRuns, WaitingRun } from '../tasks/estimates.ts';
 import { SYSTEM } from '../tasks/workflow.ts';
+import { transaction } from './postgres.ts';
+import { LOCKS } from './postgres-lock.ts';
 import { isId } from './postgres-paging.ts';
 
 export const RUN_STATES = ['waiting', 'running', 'done', 'failed'] as const;
@@ -26,8 +28,18 @@ export const REARM_AFTER_MS = 30 * 60_000;
 /** As often as the queue tries a job. */
 const MAX_FAILURES = 3;
 const MAX_FAILURE_CHARS = 500;
+/** Of one person: half an hour of a core, when districts are large. */
+export const MAX_WISHES = 20;
+const UNFINISHED = `state IN ('waiting', 'running')`;
 const RUN = `id, district, region, to_ts AS "to", state, asked_by AS "askedBy", asked_at AS "askedAt", started_at AS "startedAt",
   finished_at AS "finishedAt", failure`;
+
+interface DueRun {
+  id: string;
+  asked_by: string;
+  to_ts: Date;
+  first: boolean;
+}
 
 export class PostgresEstimateRuns implements Omit<EstimateRuns, 'run' | 'plan'> {
   readonly #pool: pg.Pool;
@@ -36,18 +48,36 @@ export class PostgresEstimateRuns implements Omit<EstimateRuns, 'run' | 'plan'> 
     this.#pool = pool;
   }
 
-  /** The run of this window, there already or new; one that was given up begins anew. */
-  async ask(district: string, region: string, toMs: number, by: string, at: Date): Promise<EstimateRun> {
-    const { rows } = await this.#pool.query<EstimateRun>(
-      `INSERT INTO district_estimates AS e (district, region, to_ts, asked_by, asked_at) VALUES ($1, $2, $3, $4, $5)
-       ON CONFLICT (district, to_ts) DO UPDATE SET
-         state = CASE WHEN e.state = 'failed' THEN 'waiting' ELSE e.state END,
-         failures = CASE WHEN e.state = 'failed' THEN 0 ELSE e.failures END,
-         armed_at = CASE WHEN e.state = 'failed' THEN NULL ELSE e.armed_at END
-       RETURNING ${RUN}`,
-      [district, region, new Date(toMs), by, at],
-    );
-    return rows[0]!;
+  /**
+   * The run of this window, or the one somebody asked for that is still to be made of the district, or a new one; one that was
+   * given up begins anew. Throws too_many_estimates.
+   */
+  ask(district: string, region: string, toMs: number, by: string, at: Date): Promise<EstimateRun> {
+    const to = new Date(toMs);
+    return transaction(this.#pool, async (client) => {
+      await client.query('SELECT pg_advisory_xact_lock($1)', [LOCKS.wishes]);
+      const there = await client.query<EstimateRun>(
+        `SELECT ${RUN} FROM district_estimates
+         WHERE district = $1 AND (to_ts = $2 AND state <> 'failed' OR ${UNFINISHED} AND asked_by <> $3)
+         ORDER BY to_ts = $2 DESC, id LIMIT 1`,
+        [district, to, SYSTEM.username],
+      );
+      if (there.rows[0]) return there.rows[0];
+      const own = await client.query<{ n: number }>(
+        `SELECT count(*)::int AS n FROM district_estimates WHERE ${UNFINISHED} AND asked_by = $1`,
+        [by],
+      );
+      if (own.rows[0]!.n >= MAX_WISHES)
+        throw new MeterwardenError('too_many_estimates', { params: { limit: MAX_WISHES } });
+      const { rows } = await client.query<EstimateRun>(
+        `INSERT INTO district_estimates (district, region, to_ts, asked_by, asked_at) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (district, to_ts) DO UPDATE SET state = 'waiting', failures = 0, armed_at = NULL,
+           asked_by = excluded.asked_by, asked_at = excluded.asked_at
+         RETURNING ${RUN}`,
+        [district, region, to, by, at],
+      );
+      return rows[0]!;
+    });
   }
 
   /** Throws not_found. */
@@ -75,21 +105,43 @@ export class PostgresEstimateRuns implements Omit<EstimateRuns, 'run' | 'plan'> 
   }
 
   async waiting(at: Date, limit: number): Promise<WaitingRun[]> {
-    const { rows } = await this.#pool.query<{ id: string; asked_by: string; to_ts: Date; first: boolean }>(
+    const { rows } = await this.#pool.query<DueRun>(
       `WITH due AS (
          SELECT id, armed_at IS NULL AS first FROM district_estimates
-         WHERE state IN ('waiting', 'running') AND (armed_at IS NULL OR armed_at < $2)
+         WHERE ${UNFINISHED} AND (armed_at IS NULL OR armed_at < $2)
          ORDER BY asked_by = $4, asked_at, id LIMIT $3 FOR UPDATE SKIP LOCKED
        )
        UPDATE district_estimates e SET armed_at = $1 FROM due WHERE e.id = due.id
        RETURNING e.id, e.asked_by, e.to_ts, due.first`,
       [at, new Date(at.getTime() - REARM_AFTER_MS), limit, SYSTEM.username],
     );
+    const places = await this.#places(rows);
     return rows.map(({ id, asked_by, to_ts, first }) => ({
       id,
       night: asked_by === SYSTEM.username ? to_ts.toISOString() : undefined,
+      place: places.get(id)!,
       again: !first,
     }));
+  }
+
+  async #places(due: readonly DueRun[]): Promise<ReadonlyMap<string, number>> {
+    if (due.length === 0) return new Map();
+    const nights = due.filter(({ asked_by }) => asked_by === SYSTEM.username).map(({ to_ts }) => to_ts);
+    const { rows } = await this.#pool.query<{ id: string; place: number }>(
+      `WITH night AS (
+         SELECT count(*) AS passed FROM district_estimates WHERE asked_by = $2 AND state <> 'waiting' AND to_ts = (
+           SELECT max(to_ts) FROM district_estimates WHERE asked_by = $2 AND ${UNFINISHED})
+       ), placed AS (
+         SELECT id, row_number() OVER (PARTITION BY to_ts ORDER BY id) AS place FROM district_estimates
+         WHERE asked_by = $2 AND to_ts = ANY ($3)
+         UNION ALL
+         SELECT id, passed + row_number() OVER (ORDER BY asked_at, id) FROM district_estimates, night
+         WHERE asked_by <> $2 AND ${UNFINISHED}
+       )
+       SELECT id, place::int FROM placed WHERE id = ANY ($1::bigint[])`,
+      [due.map(({ id }) => id), SYSTEM.username, nights],
+    );
+    return new Map(rows.map(({ id, place }) => [id, place]));
   }
 
   async disarm(runs: readonly WaitingRun[]): Promise<void> {
@@ -102,7 +154,7 @@ export class PostgresEstimateRuns implements Omit<EstimateRuns, 'run' | 'plan'> 
   async begin(id: string, at: Date): Promise<EstimateRun | undefined> {
     const { rows } = await this.#pool.query<EstimateRun>(
       `UPDATE district_estimates SET state = 'running', started_at = $2, armed_at = $2
-       WHERE id = $1 AND state IN ('waiting', 'running') RETURNING ${RUN}`,
+       WHERE id = $1 AND ${UNFINISHED} RETURNING ${RUN}`,
       [id, at],
     );
     return rows[0];
@@ -130,7 +182,7 @@ export class PostgresEstimateRuns implements Omit<EstimateRuns, 'run' | 'plan'> 
   /** Unfinished runs, and when the first of them was asked for. */
   async backlog(): Promise<{ waiting: number; oldest: Date | null }> {
     const { rows } = await this.#pool.query<{ waiting: number; oldest: Date | null }>(
-      `SELECT count(*)::int AS waiting, min(asked_at) AS oldest FROM district_estimates WHERE state IN ('waiting', 'running')`,
+      `SELECT count(*)::int AS waiting, min(asked_at) AS oldest FROM district_estimates WHERE ${UNFINISHED}`,
     );
     return rows[0]!;
   }

@@ -1,6 +1,6 @@
 /** Estimates of running errors in PostgreSQL: one row per district and window, one per meter, kept as history. */
 import type pg from 'pg';
-import type { OpenConclusion, Seen, SeenMeter } from '../accuracy/conclusions.ts';
+import { MIN_APART_MS, type OpenConclusion, type Seen, type SeenMeter } from '../accuracy/conclusions.ts';
 import type {
   Balance,
   DistrictEstimate,
@@ -72,8 +72,6 @@ const NIGHTLY_DAYS = 60;
 const KEPT_ISO_WEEKDAY = 7;
 const DAY_MS = 86_400_000;
 const DELETED_AT_ONCE = 1_000;
-/** Runs that are looked at to find windows that count; more than that a day, asked for by hand, hide older ones. */
-const LOOK_BACK_RUNS = 100;
 const POINTS_MAX = 60;
 /** Meters of one district in an answer. */
 const METERS_MAX = 2_000;
@@ -139,14 +137,20 @@ export class PostgresEstimates {
     return true;
   }
 
-  /** Runs of a district that ended after `sinceMs` and before `toMs`, newest first. */
-  async before(district: string, sinceMs: number, toMs: number): Promise<{ id: string; toMs: number }[]> {
-    const { rows } = await this.#pool.query<{ id: string; to: Date }>(
-      `SELECT id, to_ts AS "to" FROM district_estimates
-       WHERE district = $1 AND state = 'done' AND to_ts > $2 AND to_ts < $3 ORDER BY to_ts DESC LIMIT ${LOOK_BACK_RUNS}`,
-      [district, since(sinceMs), new Date(toMs)],
+  /** Runs of a district whose windows end after `sinceMs` and one after the other by `MIN_APART_MS`, back from `toMs`, newest first. */
+  async before(district: string, sinceMs: number, toMs: number, count: number): Promise<string[]> {
+    const { rows } = await this.#pool.query<{ id: string }>(
+      `WITH RECURSIVE counted (to_ts, n) AS (
+         SELECT $3::timestamptz, 0
+         UNION ALL
+         SELECT (SELECT max(e.to_ts) FROM district_estimates e WHERE e.district = $1 AND e.state = 'done' AND e.to_ts > $2
+                 AND e.to_ts <= c.to_ts - ${MIN_APART_MS} * interval '1 ms'), n + 1
+         FROM counted c WHERE c.to_ts IS NOT NULL AND n < $4
+       )
+       SELECT e.id FROM counted c JOIN district_estimates e ON e.district = $1 AND e.to_ts = c.to_ts WHERE n > 0 ORDER BY n`,
+      [district, since(sinceMs), new Date(toMs), count],
     );
-    return rows.map(({ id, to }) => ({ id, toMs: to.getTime() }));
+    return rows.map(({ id }) => id);
   }
 
   /** In the order of the ids. */
@@ -181,11 +185,12 @@ export class PostgresEstimates {
     }));
   }
 
-  /** Of one meter, oldest first, the newest of them. */
-  async points(key: number): Promise<EstimatePoint[]> {
+  /** Of one meter, the last of each day (UTC) whose window ends before `toMs`; oldest first, the newest of them. */
+  async points(key: number, toMs: number): Promise<EstimatePoint[]> {
     const { rows } = await this.#pool.query<MeterRecord>(
-      `SELECT ${METER} FROM ${METERS} WHERE m.instrument = $1 ORDER BY m.run DESC LIMIT ${POINTS_MAX}`,
-      [key],
+      `SELECT DISTINCT ON ((e.to_ts AT TIME ZONE 'UTC')::date) ${METER} FROM ${METERS} WHERE m.instrument = $1 AND e.to_ts < $2
+       ORDER BY (e.to_ts AT TIME ZONE 'UTC')::date DESC, e.to_ts DESC LIMIT ${POINTS_MAX}`,
+      [key, new Date(toMs)],
     );
     return rows.toReversed().map(pointOf);
   }

@@ -24,6 +24,8 @@ export const LOCKS = {
   days: 7_236_409,
   /** Two keys, this and the slot: whose worker has it. */
   slots: 7_236_410,
+  /** Who asks for estimates, until they commit: what is unfinished is counted. */
+  wishes: 7_236_411,
 } as const;
 
 const RETRY_MS = 1_000;

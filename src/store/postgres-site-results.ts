@@ -2,6 +2,7 @@
 import type pg from 'pg';
 import type { SiteResult } from '../accuracy/district.ts';
 import { improvement } from '../accuracy/improvement.ts';
+import { agedUncertaintyPct } from '../accuracy/measured.ts';
 import { MeterwardenError } from '../errors.ts';
 import type { Finding, Severity } from '../fleet/finding.ts';
 import type { Instrument, Ledger } from '../fleet/instrument.ts';
@@ -47,6 +48,9 @@ export interface ReplacementRecord {
 }
 
 const SITE_RESULTS_MAX = 100;
+const DAY_MS = 86_400_000;
+/** Longer than any window, or who was refuted is accused again as soon as it has passed; after that a meter may have become another. */
+const REMEMBERED_DAYS = 731;
 
 export class PostgresSiteResults {
   readonly #pool: pg.Pool;
@@ -175,17 +179,23 @@ export class PostgresSiteResults {
     await findings.write(client, findings.place(ended), at);
   }
 
-  /** What was measured of meters of a district since then, of those that are still in their place. */
-  async observations(district: string, sinceMs: number, toMs: number): Promise<SiteResult[]> {
-    const { rows } = await this.#pool.query<SiteResult>(
-      `SELECT i.id AS instrument, s.error_pct AS "errorPct", s.expanded_uncertainty_pct / 2 AS "uncertaintyPct"
+  /**
+   * What was measured of the meters that a district had at `toMs`, oldest first, as sure as it is of them then. Results of later
+   * on are among them: of a window that is estimated late nobody is accused who was measured meanwhile.
+   */
+  async observations(district: string, toMs: number): Promise<SiteResult[]> {
+    const { rows } = await this.#pool.query<SiteResult & { measured_at: Date }>(
+      `SELECT i.id AS instrument, s.error_pct AS "errorPct", s.expanded_uncertainty_pct / 2 AS "uncertaintyPct", s.measured_at
        FROM site_results s JOIN instruments i ON i.key = s.instrument
-       WHERE i.district = $1 AND s.measured_at >= $2 AND s.measured_at < $3
-         AND NOT EXISTS (SELECT FROM replacements r WHERE r.old = s.instrument AND r.replaced_at > s.measured_at)
-       ORDER BY s.id`,
-      [district, new Date(sinceMs), new Date(toMs)],
+       WHERE i.district = $1 AND s.measured_at >= $2
+         AND NOT EXISTS (SELECT FROM replacements r WHERE r.old = s.instrument AND (r.replaced_at >= s.measured_at OR r.replaced_at > $3))
+       ORDER BY s.measured_at, s.id`,
+      [district, new Date(toMs - REMEMBERED_DAYS * DAY_MS), new Date(toMs)],
     );
-    return rows;
+    return rows.map(({ measured_at, uncertaintyPct, ...result }) => ({
+      ...result,
+      uncertaintyPct: agedUncertaintyPct(uncertaintyPct, Math.abs(toMs - measured_at.getTime())),
+    }));
   }
 
   /** When a meter of the district was last replaced before `toMs`: estimates begin there. */

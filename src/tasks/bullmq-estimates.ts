@@ -28,8 +28,8 @@ const RUNS_PER_FLOW = 500;
 const CONCURRENCY = 1;
 const JOB_ATTEMPTS = 3;
 const JOB_BACKOFF_MS = 10_000;
-/** Behind everything somebody waits for. */
-const NIGHT_PRIORITY = 10;
+/** BullMQ knows no later ones. */
+const LAST_PRIORITY = 2_097_152;
 
 /** A finished job leaves at once, failed or not: a kept id would keep the run from being woken again. */
 const JOB_OPTIONS: BulkJobOptions = {
@@ -134,17 +134,23 @@ export class EstimateQueue {
       await onNight(data.night);
       return undefined;
     }
-    return await runs.run(data.run, new Date(nowMs()));
+    return await runs.run(data.run, nowMs);
   }
 }
 
+/** A wish comes before the night's next district and behind the one after: they take turns, however many wishes there are. */
+function priorityOf({ night, place }: WaitingRun): number {
+  return Math.min(2 * place - (night === undefined ? 1 : 0), LAST_PRIORITY);
+}
+
 /** A district that fails does not keep the night from ending. */
-function jobOf({ id, night }: WaitingRun, backoffMs: number): QueueJob<EstimateJob> {
-  const nightly = night === undefined ? {} : { priority: NIGHT_PRIORITY, ignoreDependencyOnFailure: true };
+function jobOf(run: WaitingRun, backoffMs: number): QueueJob<EstimateJob> {
+  const { id, night } = run;
+  const nightly = night === undefined ? {} : { ignoreDependencyOnFailure: true };
   const backoff = { type: 'exponential', delay: backoffMs };
   return {
     name: 'district',
     data: { run: id },
-    opts: { ...JOB_OPTIONS, ...nightly, backoff, jobId: `estimate-${id}` },
+    opts: { ...JOB_OPTIONS, ...nightly, priority: priorityOf(run), backoff, jobId: `estimate-${id}` },
   };
 }

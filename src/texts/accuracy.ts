@@ -128,6 +128,7 @@ export const CHANGE_TEXTS = {
     'zh-CN': ';按此趋势约在 {at} 超过最大允许误差({low} 至 {high} 之间)',
     en: '; at this pace it crosses the MPE at {at} (between {low} and {high})',
   },
+  crossed: { 'zh-CN': ',已超过最大允许误差', en: ', beyond the MPE' },
 } as const satisfies Record<string, Text>;
 
 /** A code from elsewhere is shown as it is. */
@@ -162,6 +163,7 @@ export function sayChange(change: ErrorChange, language: Language): string {
   });
   if (!crossing) return said;
   const { atMs, lowMs, highMs } = crossing;
+  if (lowMs === highMs) return said + say(CHANGE_TEXTS.crossed, language);
   return said + say(CHANGE_TEXTS.crossing, language, { at: day(atMs), low: day(lowMs), high: day(highMs) });
 }
 

@@ -31,6 +31,10 @@ export const ERRORS: Readonly<Record<ErrorCode, Text>> = {
     en: 'This content type or encoding is not understood; send {expected}',
   },
   rate_limited: { 'zh-CN': '尝试次数过多,请稍后再试', en: 'Too many attempts; try again later' },
+  too_many_estimates: {
+    'zh-CN': '您要求估计的台区已有 {limit} 个尚未完成,请等其中之一完成后再提交',
+    en: '{limit} districts you asked for are still to be estimated; ask again when one of them is done',
+  },
   internal: { 'zh-CN': '服务内部错误', en: 'The service failed' },
   unavailable: { 'zh-CN': '服务暂时不可用,请稍后再试', en: 'The service is not available now; try again later' },
   invalid_setting: {

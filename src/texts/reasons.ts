@@ -44,11 +44,15 @@ export const REASONS = {
   error_beyond_mpe: {
     'zh-CN':
       '运行误差估计为 {error_pct} %(95 % 区间 {low_pct}…{high_pct} %),超出最大允许误差 ±{mpe_pct} % 的概率为 {probability_pct} %,连续 {windows} 个窗口如此;须经现场核查',
-    en: 'running error estimated at {error_pct} % (95 % interval {low_pct} to {high_pct} %), beyond the MPE of ±{mpe_pct} % with a probability of {probability_pct} %, in {windows} windows one after the other; to be checked on site',
+    en: 'running error estimated at {error_pct} % (95 % interval {low_pct} to {high_pct} %), beyond the MPE of ±{mpe_pct} % with a probability of {probability_pct} %, windows in a row: {windows}; to be checked on site',
   },
   error_will_cross_mpe: {
     'zh-CN': '误差持续变化,现为 {error_pct} %,预计 {at} 超出最大允许误差 ±{mpe_pct} %(95 % 区间 {low_at} 至 {high_at})',
     en: 'the error keeps moving, is {error_pct} % now and will cross the MPE of ±{mpe_pct} % about {at} (95 % interval {low_at} to {high_at})',
+  },
+  error_has_crossed_mpe: {
+    'zh-CN': '误差持续变化,现为 {error_pct} %,已超出最大允许误差 ±{mpe_pct} %(窗口内平均 {mean_pct} %)',
+    en: 'the error keeps moving and is {error_pct} % now, beyond the MPE of ±{mpe_pct} % (mean of the window {mean_pct} %)',
   },
   error_confirmed_on_site: {
     'zh-CN':

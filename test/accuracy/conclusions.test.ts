@@ -83,13 +83,19 @@ describe('a meter', () => {
       'opened inaccurate 1',
       'cleared crossing-mpe 1',
     ]);
-    const [{ reason }] = conclude({
-      ...{ district: 'D-1', open: [], rules: RULES, confirmations: 1, keyOf: () => 1 },
-      ...{ now: drifting(0, 'ok'), past: [] },
-    }) as [Extract<Finding, { change: 'opened' }>];
-    expect(reason).toEqual({
+    const reasonOf = (change: ErrorChange) => {
+      const now = seen(0, 'ok', { change });
+      const given = { district: 'D-1', now, past: [], open: [], rules: RULES, confirmations: 1, keyOf: () => 1 };
+      return (conclude(given) as [Extract<Finding, { change: 'opened' }>])[0].reason;
+    };
+    expect(reasonOf(CROSSING)).toEqual({
       code: 'error_will_cross_mpe',
       params: { error_pct: 1.4, mpe_pct: 2, at: '2026-03-31', low_at: '2026-03-21', high_at: '2026-04-30' },
+    });
+    // The mean of the window lags behind.
+    expect(reasonOf({ ...CROSSING, errorNowPct: -3.6 })).toEqual({
+      code: 'error_has_crossed_mpe',
+      params: { error_pct: -3.6, mpe_pct: 2, mean_pct: 7.9 },
     });
   });
 

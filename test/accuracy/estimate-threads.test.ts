@@ -49,13 +49,4 @@ describe('threads of estimates', () => {
     ]);
     expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'fulfilled']);
   });
-
-  it('stopped, leave nobody waiting', async () => {
-    threads = openEstimateThreads(1);
-    const waiting = ['A', 'B'].map((name) => threads.estimate(windowOf(name), policy));
-    const ended = Promise.allSettled(waiting);
-    await threads.stop();
-    for (const { status } of await ended) expect(status).toBe('rejected');
-    await expect(threads.estimate(windowOf('C'), policy)).rejects.toThrow('stopped');
-  });
 });

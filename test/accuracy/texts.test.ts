@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import type { DistrictNote, Method } from '../../src/accuracy/district.ts';
+import type { DistrictNote, ErrorChange, Method } from '../../src/accuracy/district.ts';
 import {
   DISTRICT_NOTES,
   METHOD_TEXTS,
+  sayChange,
   sayMethod,
   sayNote,
   sayVerdictReason,
@@ -57,6 +58,21 @@ describe.each(LANGUAGES)('in %s', (language) => {
   it('what nobody knows is shown as it is', () => {
     expect(sayVerdictReason({ code: 'toString', params: {} }, language)).toBe('toString');
     expect(sayNote({ code: 'from_elsewhere', params: {} }, language)).toBe('from_elsewhere');
+  });
+
+  it('a drift says when it crosses, or that it has', () => {
+    const day = (n: number) => Date.UTC(2026, 2, n);
+    const change = (low: number, high: number): ErrorChange => ({
+      kind: 'drift',
+      ...{ onsetMs: day(2), onsetLowMs: day(1), onsetHighMs: day(3), errorNowPct: 1.5, sizePct: 1.2, sizeSdPct: 0.2 },
+      crossing: { atMs: day(20), lowMs: day(low), highMs: day(high) },
+    });
+    const ahead = sayChange(change(18, 25), language);
+    for (const said of ['2026-03-02', '2026-03-20', '2026-03-18', '2026-03-25', '1.50', '1.20'])
+      expect(ahead).toContain(said);
+    const crossed = sayChange(change(20, 20), language);
+    expect(crossed).not.toContain('2026-03-20');
+    expect(crossed).toMatch(/已超过最大允许误差$|, beyond the MPE$/);
   });
 
   it('every part of a method has its words', () => {

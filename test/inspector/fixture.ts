@@ -3,7 +3,7 @@ import { scryptSync } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import { Registry } from 'prom-client';
 import type { z } from 'zod';
-import { openAccuracy } from '../../src/app/accuracy.ts';
+import { type Accuracy, openAccuracy } from '../../src/app/accuracy.ts';
 import { loadDomain } from '../../src/config.ts';
 import type { Finding } from '../../src/fleet/finding.ts';
 import type { NamedValues } from '../../src/fleet/reading.ts';
@@ -69,6 +69,7 @@ export interface City {
   readonly server: FastifyInstance;
   readonly parts: InspectorParts;
   readonly database: TestDatabase;
+  readonly accuracy: Accuracy;
   readonly tokens: Readonly<Record<Username, string>>;
   /** Errors that the server told its operator. */
   readonly errors: unknown[];
@@ -133,6 +134,7 @@ export async function city(given: Partial<InspectorParts> = {}): Promise<City> {
     server,
     parts,
     database,
+    accuracy,
     tokens,
     ask: async (method: 'GET', url: string, { as, body, headers = {} }: Request = {}) => {
       const response = await server.inject({

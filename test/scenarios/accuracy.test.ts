@@ -143,6 +143,22 @@ test('a fast meter: found in two windows, confirmed on site, replaced, and the b
   expect(await findings('&open=true')).toEqual([]);
 });
 
+test('refuted while the district is estimated: the estimate is made again, with the result', {
+  timeout: 120_000,
+}, async () => {
+  const verify = await doubted();
+  await act(verify.id, 'accept');
+  const told: number[] = [];
+  here.whenCalculating = async ({ siteResults }) => {
+    told.push(siteResults.length);
+    const measurement = { errorPct: 0.4, expandedUncertaintyPct: 0.2, standard: 'PTS 3.3C 1024' };
+    if (told.length === 1) await act(verify.id, 'measure', { measurement });
+  };
+  await here.night(22);
+  expect(told).toEqual([0, 1]);
+  expect(await findings('&open=true')).toEqual([]);
+});
+
 test('refuted on site: remembered, the finding ends, and the next estimates believe the measurement', {
   timeout: 120_000,
 }, async () => {
@@ -155,6 +171,13 @@ test('refuted on site: remembered, the finding ends, and the next estimates beli
   expect(await findings('&open=true')).toEqual([]);
   expect((await get<Listed<'tasks', Task>>('tasks?kind=replace')).tasks).toEqual([]);
   await act(verify.id, 'close', {}, 'chief');
+
+  // A window before the newest one, which comes late, accuses nobody.
+  const { runs } = here.city.accuracy;
+  const at = new Date(here.city.now);
+  const late = await runs.ask(DISTRICT, '220302', T0 + 20.9 * DAY_MS, 'chief', at);
+  expect(await here.estimating.run(late.id, () => here.city.now)).toBe('done');
+  expect(await findings('&open=true')).toEqual([]);
 
   await here.night(22);
   const { estimates, siteResults } = await get<OfInstrument>(`instruments/${BAD}/accuracy`);

@@ -3,9 +3,9 @@ import { fleetOptions } from '../../simulators/fleet.ts';
 import { readLondonProfiles } from '../../simulators/london.ts';
 import { simulateDistrict } from '../../simulators/simulate-district.ts';
 import { openAccuracy } from '../../src/app/accuracy.ts';
-import { EstimateThread } from '../../src/app/estimates.ts';
+import { openEstimateThread } from '../../src/app/estimates.ts';
 import { loadDomain } from '../../src/config.ts';
-import { Estimating } from '../../src/estimating.ts';
+import { type EstimateOrder, Estimating } from '../../src/estimating.ts';
 import { orderedValues, type Reading } from '../../src/fleet/reading.ts';
 import { Calendar } from '../../src/handover/calendar.ts';
 import { PostgresFindings } from '../../src/store/postgres-findings.ts';
@@ -35,11 +35,18 @@ export const BAD = usersByEnergy()[0]!;
 export class EstimatedDistrict {
   readonly city: City;
   readonly estimating: Estimating;
-  readonly thread: EstimateThread;
+  readonly thread: ReturnType<typeof openEstimateThread>;
   readonly findings: PostgresFindings;
+  /** Happens before the estimate of the district is known. */
+  whenCalculating: ((order: EstimateOrder) => Promise<void>) | undefined;
   readonly #readings: PostgresReadings;
 
-  private constructor(here: City, estimating: Estimating, thread: EstimateThread, findings: PostgresFindings) {
+  private constructor(
+    here: City,
+    estimating: Estimating,
+    thread: EstimatedDistrict['thread'],
+    findings: PostgresFindings,
+  ) {
     this.city = here;
     this.findings = findings;
     this.estimating = estimating;
@@ -64,14 +71,19 @@ export class EstimatedDistrict {
       ...{ pool, ledger, policies: domain.tasks, policyOf: (rule: string) => domain.rules.rules.get(rule) },
       range: readings.range.bind(readings),
     });
-    const thread = new EstimateThread({ databaseUrl, influx: undefined, configDir: CONFIG_DIR });
+    const thread = openEstimateThread({ databaseUrl, influx: undefined, configDir: CONFIG_DIR });
     const estimating = new Estimating({
       ...{ ledger, findings, kinds: domain.kinds, rules: domain.rules, policy: domain.accuracy },
       ...openAccuracy(domain, pool, ledger, findings),
       calendar: new Calendar(ZONE),
-      calculate: (order) => thread.calculate(order),
+      calculate: async (order) => {
+        const estimate = await thread.run(order);
+        if (order.district === DISTRICT) await opened.whenCalculating?.(order);
+        return estimate;
+      },
     });
-    return new EstimatedDistrict(here, estimating, thread, findings);
+    const opened = new EstimatedDistrict(here, estimating, thread, findings);
+    return opened;
   }
 
   /** Days after T0 become readings; `id` reports for the place of `BAD` from then on, `fastPct` too fast. */
@@ -102,7 +114,7 @@ export class EstimatedDistrict {
     this.city.now = T0 + day * DAY_MS + 3 * 3_600_000;
     const at = new Date(this.city.now);
     await this.estimating.plan(at);
-    for (const { id } of await this.estimating.waiting(at, 100)) await this.estimating.run(id, at);
+    for (const { id } of await this.estimating.waiting(at, 100)) await this.estimating.run(id, () => this.city.now);
   }
 
   async close(): Promise<void> {

@@ -86,6 +86,7 @@ describe('transition', () => {
   it.each<[string, Actor, ActionInput, string]>([
     ['verify-on-site', wang, measured(7.8, 0.2), 'done wang confirmed'],
     ['verify-on-site', wang, measured(-2.1, 0.6), 'done wang confirmed'],
+    ['verify-on-site', wang, measured(-100, 0.2), 'done wang confirmed'],
     ['verify-on-site', wang, measured(2, 0.6), 'refuted wang refuted'],
     ['verify-on-site', wang, measured(2.1, 0.7), 'invalid_request measurement not_decisive'],
     ['spot-check', wang, measured(-0.3, 0.2), 'refuted wang refuted'],
