@@ -123,6 +123,9 @@ export function conclude(given: Concluding): Finding[] {
   return found;
 }
 
+/** Of nothing that is estimated one can be surer. */
+const MOST_SURE_PCT = 99.99;
+
 const NOTES = {
   'wrong-district': 'wrong_district',
   'wrong-phase': 'wrong_phase',
@@ -159,7 +162,7 @@ function beyond({ errorPct, lowPct, highPct, pInaccurate, mpePct }: SeenMeter, w
     low_pct: rounded(lowPct),
     high_pct: rounded(highPct),
     mpe_pct: mpePct,
-    probability_pct: rounded(100 * pInaccurate),
+    probability_pct: Math.min(rounded(100 * pInaccurate), MOST_SURE_PCT),
     windows,
   });
 }

@@ -18,6 +18,7 @@ export interface MeterSeries {
 /** A measurement of a meter's error on site, against a standard. */
 export interface SiteResult {
   readonly instrument: string;
+  readonly atMs: number;
   readonly errorPct: number;
   /** Standard uncertainty, k = 1. */
   readonly uncertaintyPct: number;

@@ -15,12 +15,19 @@ export function agedUncertaintyPct(uncertaintyPct: number, ageMs: number): numbe
   return Math.hypot(uncertaintyPct, (DRIFT_PCT_PER_YEAR * ageMs) / YEAR_MS);
 }
 
-/** Of `results`, in the order in which they were measured; undefined = nothing was measured of this meter. */
-export function measuredOf(results: readonly SiteResult[], instrument: string): Normal | undefined {
+/**
+ * Of `results`, in the order in which they were measured; undefined = nothing was measured of this meter. `shiftAt`: by how much the
+ * d that is estimated lies beside the one that could be measured at a time.
+ */
+export function measuredOf(
+  results: readonly SiteResult[],
+  instrument: string,
+  shiftAt: (atMs: number) => number = () => 0,
+): Normal | undefined {
   const own = results.filter((result) => result.instrument === instrument);
   // What was measured before it failed does not tell of the meter that failed.
   const failed = own.findLastIndex(({ errorPct }) => !(Math.abs(errorPct) <= MAX_ERROR_PCT));
-  const observed = own.slice(failed + 1).map(observationOf);
+  const observed = own.slice(failed + 1).map((result) => observationOf(result, shiftAt(result.atMs)));
   if (observed.length === 0) return undefined;
   const precision = observed.reduce((total, { variance }) => total + 1 / variance, 0);
   const mean = observed.reduce((total, one) => total + one.mean / one.variance, 0) / precision;
@@ -30,8 +37,8 @@ export function measuredOf(results: readonly SiteResult[], instrument: string): 
   return { mean, variance: contradiction / precision };
 }
 
-function observationOf({ errorPct, uncertaintyPct }: SiteResult): Normal {
+function observationOf({ errorPct, uncertaintyPct }: SiteResult, shift: number): Normal {
   const error = errorPct / 100;
   const sd = Math.max(uncertaintyPct, MIN_SD_PCT) / 100 / (1 + error) ** 2;
-  return { mean: error / (1 + error), variance: sd * sd };
+  return { mean: error / (1 + error) + shift, variance: sd * sd };
 }

@@ -122,10 +122,10 @@ export function isLittle(kwh: Float64Array, { minEnergyKwh }: Pick<AccuracyPolic
 }
 
 /** Rows in which nothing was counted: at the end, and the longest run before; none at a meter that never counts. */
-function stillRows({ kwh, isRead }: Energy): { last: number; before: number } {
+function stillRows({ kwh }: Energy): { last: number; before: number } {
   let [last, before] = [0, 0];
   for (let t = 0; t < kwh.length; t++) {
-    if (!isRead[t] || kwh[t] === 0) {
+    if (kwh[t] === 0) {
       last++;
       continue;
     }

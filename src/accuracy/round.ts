@@ -52,6 +52,9 @@ const BLIND_BELOW = 1.8;
 const BLIND_ABOVE = 0.9;
 const MIN_BLIND_LOSS = 0.01;
 
+/** By place and time: how far the d that is estimated lies beside the one that could be measured then. */
+export type ShiftOf = (place: number, atMs: number) => number;
+
 export interface Round {
   readonly problem: BalanceProblem;
   readonly fit: BalanceFit;
@@ -61,9 +64,11 @@ export interface Round {
   readonly belief: Posterior;
   /** Places that stand still while the master counts what they should. */
   readonly missed: readonly number[];
-  /** What is believed of the meters when the balance is another one. */
-  readonly believe: (fit: BalanceFit) => Posterior | undefined;
+  /** What is believed of the meters when the balance is another one; what was measured of them is shifted. */
+  readonly believe: (fit: BalanceFit, shiftOf: ShiftOf) => Posterior | undefined;
 }
+
+const unshifted: ShiftOf = () => 0;
 
 /** `suspected`: places that may be anything. */
 export function solveRound(
@@ -95,8 +100,8 @@ export function solveRound(
   const plain = solveBalance(problem);
   if (!plain) return undefined;
   const clocks = withClocks(problem, plain, loads, window.periodMs);
-  const believe = (fit: BalanceFit) => posteriorOf(prepared, loads, suspected, fit);
-  const first = believe(clocks?.fit ?? plain);
+  const believe = (fit: BalanceFit, shiftOf: ShiftOf) => posteriorOf(prepared, loads, suspected, fit, shiftOf);
+  const first = believe(clocks?.fit ?? plain, unshifted);
   if (!first) return undefined;
   // Whose d is seen to be large is left free to be.
   const freed = {
@@ -104,7 +109,7 @@ export function solveRound(
     meterSd: meterSd.map((sd, i) => Math.hypot(sd, mixtureMean(first.mixtures[i]!))),
   };
   const fit = solveBalance(freed, clocks?.fit ?? plain);
-  const belief = fit && believe(fit);
+  const belief = fit && believe(fit, unshifted);
   if (!belief) return undefined;
   const isMissed = (at: number) => {
     const share = fit.coefficients[at]!;
@@ -165,6 +170,7 @@ function posteriorOf(
   { kwh, lossRates, lossRate, network, quarters }: Loads,
   suspected: ReadonlySet<number>,
   fit: BalanceFit,
+  shiftOf: ShiftOf,
 ): Posterior | undefined {
   const lossModel = used.map((i, place) =>
     isThreePhase(window.users[i]!) || feedsBack(kwh[place]!) ? UNSURE_LOSS_MODEL : LOSS_MODEL,
@@ -183,7 +189,9 @@ function posteriorOf(
         (lossModel[place]! * lossRates[place]!) ** 2
       );
     },
-    measured: used.map((i) => measuredOf(window.siteResults, window.users[i]!.id)),
+    measured: used.map((i, place) =>
+      measuredOf(window.siteResults, window.users[i]!.id, (atMs) => shiftOf(place, atMs)),
+    ),
   });
 }
 

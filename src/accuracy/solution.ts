@@ -6,7 +6,7 @@ import type { Method } from './district.ts';
 import type { Columns } from './matrix.ts';
 import { isLittle, type Prepared, withStuck } from './prepare.ts';
 import { type Posterior, STRANGER } from './prior.ts';
-import { type Round, solveRound } from './round.ts';
+import { type Round, type ShiftOf, solveRound } from './round.ts';
 import { foreignVoltages, typicalResidual } from './strangers.ts';
 import { sum, sumOf } from './sums.ts';
 import { type Network, networkOf } from './voltage.ts';
@@ -108,11 +108,21 @@ function conclude(
   stuck: ReadonlySet<number>,
 ): Solution | undefined {
   const { fit, changes } = withChanges(round, suspected);
-  const belief = changes.length > 0 ? round.believe(fit) : round.belief;
-  if (!belief) return undefined;
+  // A meter was measured as it was then, and not against the master.
+  const changed: ShiftOf = (place, atMs) => {
+    const rows = fit.residual.length;
+    const row = Math.min(Math.max(Math.floor((atMs - window.fromMs) / window.periodMs), 0), rows - 1);
+    return changes.reduce((shift, one) => shift - (one.meter === place ? one.size * profileOf(one, rows)[row]! : 0), 0);
+  };
+  const isMeasured = window.siteResults.length > 0;
+  const first = changes.length > 0 || isMeasured ? round.believe(fit, changed) : round.belief;
   const masterSd = policy.masterUncertaintyPct / 100;
-  const common = belief.common + commonLoss(round, fit);
+  if (!first) return undefined;
+  const common = first.common + commonLoss(round, fit);
   const isMasterOff = network !== undefined && Math.abs(common) > MASTER_OFF_SDS * masterSd;
+  const mastersShare = first.common * (network && !isMasterOff ? MASTERS_SHARE : 1);
+  const belief = isMeasured ? round.believe(fit, (...at) => changed(...at) + mastersShare) : first;
+  if (!belief) return undefined;
   const steadyKwh = network ? steadyOf(round, fit) : 0;
   const isStranger = (place: number) => belief.mixtures[place]!.weights[STRANGER]! > 0.5;
   return {
@@ -124,7 +134,7 @@ function conclude(
     stuck,
     changes,
     clockOffsetS: round.clockOffsetS,
-    mastersShare: belief.common * (network && !isMasterOff ? MASTERS_SHARE : 1),
+    mastersShare,
     isMasterOff,
     common,
     steadyKwh,

@@ -184,7 +184,7 @@ export class PostgresSiteResults {
    * on are among them: of a window that is estimated late nobody is accused who was measured meanwhile.
    */
   async observations(district: string, toMs: number): Promise<SiteResult[]> {
-    const { rows } = await this.#pool.query<SiteResult & { measured_at: Date }>(
+    const { rows } = await this.#pool.query<Omit<SiteResult, 'atMs'> & { measured_at: Date }>(
       `SELECT i.id AS instrument, s.error_pct AS "errorPct", s.expanded_uncertainty_pct / 2 AS "uncertaintyPct", s.measured_at
        FROM site_results s JOIN instruments i ON i.key = s.instrument
        WHERE i.district = $1 AND s.measured_at >= $2
@@ -194,6 +194,7 @@ export class PostgresSiteResults {
     );
     return rows.map(({ measured_at, uncertaintyPct, ...result }) => ({
       ...result,
+      atMs: measured_at.getTime(),
       uncertaintyPct: agedUncertaintyPct(uncertaintyPct, Math.abs(toMs - measured_at.getTime())),
     }));
   }

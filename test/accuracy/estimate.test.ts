@@ -106,16 +106,41 @@ describe('a district of twenty homes, of which the first is odd', () => {
     );
   });
 
-  it('tells a step in the middle of the window, and when it came', () => {
+  const middle = ROWS / 2;
+  const stepMs = T0 + middle * 900_000;
+  /** The first meter is right until the middle, and 8 % fast after it. */
+  const stepped = (siteResults: DistrictWindow['siteResults'] = []): DistrictWindow => {
     const window = district({});
     const { importKwh } = window.users[0]!;
-    const middle = ROWS / 2;
-    const stepped = importKwh.map((kwh, k) => kwh + (k > middle ? 0.08 * (kwh - importKwh[middle]!) : 0));
-    const users = [{ ...window.users[0]!, importKwh: stepped }, ...window.users.slice(1)];
-    const [first] = estimateDistrict({ ...window, users }, policy).meters;
+    const register = importKwh.map((kwh, k) => kwh + (k > middle ? 0.08 * (kwh - importKwh[middle]!) : 0));
+    return { ...window, users: [{ ...window.users[0]!, importKwh: register }, ...window.users.slice(1)], siteResults };
+  };
+
+  it.each([
+    ['before the step', -1, 0],
+    ['after it', 1, 8],
+  ])('a measurement %s is one of the error then', (_, side, errorPct) => {
+    const atMs = stepMs + side * 10 * 86_400_000;
+    const site = { instrument: 'U0', atMs, errorPct, uncertaintyPct: 0.1 };
+    const [first] = estimateDistrict(stepped([site]), policy).meters;
+    expect(Math.abs(first!.change!.errorNowPct - 8)).toBeLessThan(1);
+    expect(Math.abs(first!.errorPct - 4)).toBeLessThan(1);
+  });
+
+  it('a measurement is not held against a master that is off', () => {
+    const window = district({});
+    const { master } = window;
+    const fast = master!.importKwh.map((kwh) => master!.importKwh[0]! + 1.03 * (kwh - master!.importKwh[0]!));
+    const siteResults = [{ instrument: 'U0', atMs: T0, errorPct: 0, uncertaintyPct: 0.1 }];
+    const { meters } = estimateDistrict({ ...window, master: { ...master!, importKwh: fast }, siteResults }, policy);
+    expect(Math.abs(meters[0]!.errorPct)).toBeLessThan(0.5);
+    expect(meters.filter(({ verdict }) => verdict === 'inaccurate')).toEqual([]);
+  });
+
+  it('tells a step in the middle of the window, and when it came', () => {
+    const [first] = estimateDistrict(stepped(), policy).meters;
     expect(first!.change).toMatchObject({ kind: 'step' });
     expect(Math.abs(first!.change!.errorNowPct - 8)).toBeLessThan(1.5);
-    const stepMs = T0 + middle * window.periodMs;
     expect(first!.change!.onsetLowMs).toBeLessThanOrEqual(stepMs);
     expect(first!.change!.onsetHighMs).toBeGreaterThanOrEqual(stepMs);
   });

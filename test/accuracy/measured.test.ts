@@ -5,8 +5,8 @@ const YEAR_MS = 365.25 * 86_400_000;
 
 /** `[error, standard uncertainty]` in percent, in the order of measurement → the same of what they come to. */
 function combined(...results: readonly (readonly [number, number])[]): [number, number] | undefined {
-  const site = results.map(([errorPct, uncertaintyPct]) => ({ instrument: 'M-1', errorPct, uncertaintyPct }));
-  const found = measuredOf([...site, { instrument: 'M-2', errorPct: 9, uncertaintyPct: 0.1 }], 'M-1');
+  const site = results.map(([errorPct, uncertaintyPct]) => ({ instrument: 'M-1', atMs: 0, errorPct, uncertaintyPct }));
+  const found = measuredOf([...site, { instrument: 'M-2', atMs: 0, errorPct: 9, uncertaintyPct: 0.1 }], 'M-1');
   if (!found) return undefined;
   const { mean, variance } = found;
   return [(100 * mean) / (1 - mean), (100 * Math.sqrt(variance)) / (1 - mean) ** 2];

@@ -137,7 +137,7 @@ describe('the window of a district', () => {
     const { window, masters, leftOut } = collect(
       [total, user],
       [...frame, [0, user, kwh(1)], [1, user, kwh(2)], [3, user, kwh(4)]],
-      { siteResults: [{ instrument: 'U', errorPct: 1, uncertaintyPct: 0.1 }] },
+      { siteResults: [{ instrument: 'U', atMs: T0, errorPct: 1, uncertaintyPct: 0.1 }] },
     );
     expect(window).toEqual({
       district: 'D',
@@ -153,7 +153,7 @@ describe('the window of a district', () => {
       },
       users: [{ id: 'U', phase: 'L1', importKwh: Float64Array.of(1, 2, NONE, 4), exportKwh: undefined, voltagesV: [] }],
       mpePct: [2],
-      siteResults: [{ instrument: 'U', errorPct: 1, uncertaintyPct: 0.1 }],
+      siteResults: [{ instrument: 'U', atMs: T0, errorPct: 1, uncertaintyPct: 0.1 }],
     });
     expect(masters).toEqual(['M']);
     expect(leftOut).toEqual({ offGrid: 0, outside: 0, repeated: 0, contradicting: 0 });
