@@ -46,6 +46,14 @@ export interface RegisterNoise {
   readonly power: Float64Array;
 }
 
+/** Without the prior: all columns whitened, meters first, and their products with each other and with the target. */
+interface Equations {
+  readonly factor: Factor;
+  readonly white: Columns;
+  readonly normal: Symmetric;
+  readonly shift: Float64Array;
+}
+
 export interface BalanceFit {
   readonly likelihood: Likelihood;
   /** By cause: coefficient and its sd. */
@@ -56,14 +64,16 @@ export interface BalanceFit {
   readonly weight: Float64Array;
   /** Σ X − y − what the fit explains, kWh. */
   readonly residual: Float64Array;
-  readonly factor: Factor;
   readonly meters: Float64Array;
-  /** All columns whitened, meters first, and the factor of their normal matrix with the prior. */
-  readonly white: Columns;
+  readonly problem: BalanceProblem;
+  readonly equations: Equations;
+  /** Factor of the normal matrix with the prior. */
   readonly lower: Symmetric;
 }
 
 const ROBUST_ROUNDS = 2;
+/** Of many rows every second one tells well enough where the bulk lies. */
+const THINNED_FROM_ROWS = 2_000;
 /** A row this many sd off counts half. */
 const CAUCHY_SDS = 1.5;
 const ROUNDS = 2;
@@ -87,27 +97,36 @@ export function solveBalance(problem: BalanceProblem, start?: BalanceFit): Balan
   let weight: Float64Array = start?.weight ?? robustStart(problem, columns, target, prior);
   let parameters = start?.parameters ?? FIRST_GUESS;
   const rounds = start ? FURTHER_ROUNDS : ROUNDS;
+  // While only the prior differs, the equations are those of the start.
+  let known =
+    start && start.problem.carried === carried && start.problem.causes === causes ? start.equations : undefined;
   for (let round = 0; ; round++) {
     const shape = { ...problem.shape, weight };
-    const factor = noise(shape, parameters);
-    const solved = normalEquations(columns, target, prior, factor, ownNoise(problem, factor, parameters), causes);
+    const equations: Equations = known ?? equationsOf(columns, target, noise(shape, parameters));
+    known = undefined;
+    const solved = solveEquations(equations, prior, ownNoise(problem, equations.factor, parameters), causes);
     if (!solved) return undefined;
     const residual = residualOf(columns, target, solved.mean);
-    if (round === rounds) return conclude(problem, solved, prior, { parameters, weight, residual, factor });
+    if (round === rounds) return conclude(problem, equations, solved, prior, { parameters, weight, residual });
     parameters = fitNoise(shape, residual, solved.used, parameters);
     weight = believedRows(residual, spreadOf(shape, parameters));
   }
 }
 
 interface Solved {
-  /** Without the prior. */
-  readonly normal: Symmetric;
+  /** Without what registers put in by themselves. */
   readonly shift: Float64Array;
+  /** Factor of the normal matrix with the prior. */
   readonly lower: Symmetric;
   readonly mean: Float64Array;
-  readonly white: Columns;
   /** Degrees of freedom. */
   readonly used: number;
+}
+
+function equationsOf(columns: Columns, target: Float64Array, factor: Factor): Equations {
+  const white = columns.map((column) => whiten(factor, column));
+  const { matrix: normal, shift } = normalOf(white, whiten(factor, target));
+  return { factor, white, normal, shift };
 }
 
 /**
@@ -132,17 +151,14 @@ function ownNoise(
   });
 }
 
-function normalEquations(
-  columns: Columns,
-  target: Float64Array,
+function solveEquations(
+  { normal, shift: products }: Equations,
   prior: Float64Array,
-  factor: Factor,
   own: Float64Array,
   causes: readonly Cause[],
 ): Solved | undefined {
-  const order = columns.length;
-  const white = columns.map((column) => whiten(factor, column));
-  const { matrix: normal, shift } = normalOf(white, whiten(factor, target));
+  const { order } = normal;
+  const shift = Float64Array.from(products);
   const lower = cholesky(withDiagonal(normal, prior));
   if (!lower) return undefined;
   // From the target's side alone: taken from the matrix too, meters that are much alike would no longer be solvable.
@@ -158,7 +174,7 @@ function normalEquations(
     const known = normal.values[i * order + i]!;
     used += known / (known + prior[i]!);
   }
-  return { normal, shift, lower, mean: solve(lower, shift), white, used };
+  return { shift, lower, mean: solve(lower, shift), used };
 }
 
 /** A cause that is made of registers has their noise as well: left in one of two columns that are much alike, it would set them against each other. */
@@ -176,13 +192,14 @@ function correctionOf(noise: Float64Array, causes: readonly Cause[]): Float64Arr
 }
 
 function conclude(
-  { carried }: BalanceProblem,
-  { normal, shift, lower, mean, white }: Solved,
+  problem: BalanceProblem,
+  equations: Equations,
+  { shift, lower, mean }: Solved,
   prior: Float64Array,
-  rest: Pick<BalanceFit, 'parameters' | 'weight' | 'residual' | 'factor'>,
+  rest: Pick<BalanceFit, 'parameters' | 'weight' | 'residual'>,
 ): BalanceFit | undefined {
-  const count = carried.length;
-  const likelihood = withoutCauses(normal, shift, prior, count);
+  const count = problem.carried.length;
+  const likelihood = withoutCauses(equations.normal, shift, prior, count);
   if (!likelihood) return undefined;
   const coefficientSds = new Float64Array(mean.length - count);
   const unit = new Float64Array(mean.length);
@@ -193,10 +210,11 @@ function conclude(
   }
   return {
     ...rest,
+    problem,
+    equations,
     likelihood,
     coefficients: mean.slice(count),
     coefficientSds,
-    white,
     lower,
     meters: mean.slice(0, count),
   };
@@ -261,6 +279,8 @@ function robustStart(
   prior: Float64Array,
 ): Float64Array {
   const spread = spreadOf(shape, FIRST_GUESS);
+  const rows = target.length;
+  const step = rows > THINNED_FROM_ROWS ? 2 : 1;
   let residual = target;
   for (let round = 0; round < ROBUST_ROUNDS; round++) {
     const scores = residual.map((value, t) => value / spread.rowSd[t]!);
@@ -268,7 +288,8 @@ function robustStart(
     const roots = scores.map(
       (score, t) => 1 / Math.sqrt(1 + ((score - middle) / (CAUCHY_SDS * scale)) ** 2) / (scale * spread.rowSd[t]!),
     );
-    const scaled = (column: Float64Array) => column.map((value, t) => value * roots[t]!);
+    const scaled = (column: Float64Array) =>
+      Float64Array.from({ length: Math.ceil(rows / step) }, (_, k) => column[k * step]! * roots[k * step]!);
     const { matrix, shift } = normalOf(columns.map(scaled), scaled(target));
     const lower = cholesky(withDiagonal(matrix, prior));
     if (!lower) break;

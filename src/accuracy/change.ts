@@ -38,7 +38,7 @@ export function findChange(fit: BalanceFit, carried: Columns, exclude: ReadonlyS
   const blocks = Math.min(MAX_BLOCKS, Math.floor(rows / MIN_BLOCK_ROWS));
   if (blocks < 4) return undefined;
   const rowOf = (block: number) => Math.ceil((block * rows) / blocks);
-  const white = whiten(fit.factor, fit.residual);
+  const white = whiten(fit.equations.factor, fit.residual);
   const gainOf = ({ meter, kind, block }: Place) => exactGain(fit, white, carried[meter]!, kind, rowOf(block));
   let best: { place: Place; gain: number } | undefined;
   for (const place of promising(fit, white, blocks, exclude)) {
@@ -78,7 +78,7 @@ function promising(fit: BalanceFit, white: Float64Array, blocks: number, exclude
   const found: (Place & { gain: number })[] = [];
   for (let meter = 0; meter < fit.meters.length; meter++) {
     if (exclude.has(meter)) continue;
-    const own = fit.white[meter]!;
+    const own = fit.equations.white[meter]!;
     const score = new Float64Array(blocks);
     const information = new Float64Array(blocks);
     for (let t = 0; t < rows; t++) {
@@ -106,10 +106,10 @@ function exactGain(
 ): number {
   const profile = profileOf({ kind, onsetRow }, carried.length);
   const column = whiten(
-    fit.factor,
+    fit.equations.factor,
     carried.map((kwh, t) => kwh * profile[t]!),
   );
-  const links = Float64Array.from(fit.white, (other) => dot(other, column));
+  const links = Float64Array.from(fit.equations.white, (other) => dot(other, column));
   const whole = dot(column, column);
   const known = whole - dot(links, solve(fit.lower, links));
   if (!(known > MIN_SHARE * whole)) return 0;

@@ -4,7 +4,7 @@ import type { AccuracyPolicy, ErrorChange, MeterEstimate, Reason, Verdict, Verdi
 import { type Mixture, mixtureBelow, mixtureMean, mixtureQuantile, mixtureSd } from './normal.ts';
 import type { Prepared } from './prepare.ts';
 import { STRANGER } from './prior.ts';
-import { type Energy, feedsBack } from './registers.ts';
+import type { Energy } from './registers.ts';
 import type { Solution } from './solution.ts';
 import { round, sum } from './sums.ts';
 
@@ -136,10 +136,10 @@ function decide(
 function weaknessOf(
   { network, isExplained }: Solution,
   place: number,
-  { kwh }: Energy,
+  { feedsBack }: Energy,
 ): Reason<VerdictReason> | undefined {
   if (!network || Number.isNaN(network.residualSd[place]!)) return { code: 'no_voltages', params: {} };
-  if (feedsBack(kwh)) return { code: 'feeds_back', params: {} };
+  if (feedsBack) return { code: 'feeds_back', params: {} };
   return isExplained ? undefined : { code: 'unexplained_balance', params: {} };
 }
 

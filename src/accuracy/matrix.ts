@@ -34,8 +34,6 @@ export interface Normal {
   readonly matrix: Symmetric;
   /** Aᵀb. */
   readonly shift: Float64Array;
-  /** bᵀb. */
-  readonly square: number;
 }
 
 /** Of A x ≈ b, in one product. */
@@ -48,7 +46,7 @@ export function normalOf(columns: Columns, target: Float64Array): Normal {
     matrix.values.set(all.subarray(i * width, i * width + order), i * order);
     shift[i] = all[i * width + order]!;
   }
-  return { matrix, shift, square: all.at(-1)! };
+  return { matrix, shift };
 }
 
 /** The matrix with `added` on its diagonal. */
@@ -168,12 +166,6 @@ export function cholesky({ order, values }: Symmetric): Symmetric | undefined {
   } finally {
     matrix.dispose();
   }
-}
-
-export function logDeterminant(lower: Symmetric): number {
-  let sum = 0;
-  for (let i = 0; i < lower.order; i++) sum += 2 * Math.log(lower.values[i * lower.order + i]!);
-  return sum;
 }
 
 /** x of LLᵀx = b. */

@@ -69,15 +69,19 @@ function phaseFollowed(
   named: number,
   moments: number,
 ): number | undefined {
-  const order = phases.length;
+  const [one, two, three] = phases as [Float64Array, Float64Array, Float64Array];
+  const order = 3;
   const values = new Float64Array(order * order);
   const shift = new Float64Array(order);
+  const theirs = new Float64Array(order);
   let squares = 0;
   let count = 0;
   for (let k = 1; k < moments; k++) {
     const change = voltage[k]! - voltage[k - 1]!;
-    const theirs = phases.map((series) => series[k]! - series[k - 1]!);
-    if (Number.isNaN(theirs.reduce((total, value) => total + value, change))) continue;
+    theirs[0] = one[k]! - one[k - 1]!;
+    theirs[1] = two[k]! - two[k - 1]!;
+    theirs[2] = three[k]! - three[k - 1]!;
+    if (Number.isNaN(change + theirs[0] + theirs[1] + theirs[2])) continue;
     count++;
     squares += change * change;
     for (let a = 0; a < order; a++) {

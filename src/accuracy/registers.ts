@@ -1,5 +1,4 @@
 /** From registers as they were read to the energy of each row, and how well the moments between rows are known. */
-import { sum } from './sums.ts';
 
 export interface Energy {
   /** kWh of each row. */
@@ -15,6 +14,8 @@ export interface Energy {
   readonly collection: number;
   /** The last digit, kWh; 0 = none is seen. */
   readonly stepKwh: number;
+  /** What a home feeds back makes a good part of what crosses its meter. */
+  readonly feedsBack: boolean;
   /** Moments at which the register was lower than before. */
   readonly resets: readonly number[];
 }
@@ -40,12 +41,6 @@ const FROZEN_ROWS = 8;
 const CAUGHT_UP = 1.5;
 /** Share of what crosses the meter. */
 const FEEDS_BACK_FROM = 0.05;
-
-/** What a home feeds back makes a good part of what crosses its meter. */
-export function feedsBack(kwh: Float64Array): boolean {
-  const back = sum(kwh.map((value) => Math.max(-value, 0)));
-  return back > FEEDS_BACK_FROM * sum(kwh.map(Math.abs));
-}
 
 /**
  * What a meter's registers counted in each row, import less export. A missing moment lies on the line between its neighbours, and
@@ -75,15 +70,26 @@ export function energyOf(imported: Float64Array, exported?: Float64Array): Energ
   for (const k of resets) variance[k] = UNKNOWN;
   const kwh = new Float64Array(moments - 1);
   const isRead = new Uint8Array(moments - 1);
-  let rowsRead = 0;
+  let [rowsRead, backKwh, crossedKwh] = [0, 0, 0];
   for (let t = 0; t < moments - 1; t++) {
     kwh[t] = values[t + 1]! - values[t]!;
+    backKwh += Math.max(-kwh[t]!, 0);
+    crossedKwh += Math.abs(kwh[t]!);
     if (Number.isNaN(register[t]!) || Number.isNaN(register[t + 1]!)) continue;
     isRead[t] = 1;
     rowsRead++;
   }
-  const collection = count / moments;
-  return { kwh, variance, rowVariance, isRead, rowsRead, collection, stepKwh: stepOf(imported), resets };
+  return {
+    kwh,
+    variance,
+    rowVariance,
+    isRead,
+    rowsRead,
+    collection: count / moments,
+    stepKwh: stepOf(imported),
+    feedsBack: backKwh > FEEDS_BACK_FROM * crossedKwh,
+    resets,
+  };
 }
 
 /** Without misread values; a register that jumps back for good goes on from where it was; what it counted in that row is unknown. */

@@ -14,7 +14,6 @@ import { measuredOf } from './measured.ts';
 import { mixtureMean } from './normal.ts';
 import type { Prepared } from './prepare.ts';
 import { type Posterior, posterior } from './prior.ts';
-import { feedsBack } from './registers.ts';
 import { strangerShares } from './strangers.ts';
 import { sum, sumOf } from './sums.ts';
 import type { Network } from './voltage.ts';
@@ -166,14 +165,14 @@ function powerBy(offsetS: Float64Array, registers: BalanceProblem['registers']):
 }
 
 function posteriorOf(
-  { window, used, policy }: Prepared,
+  { window, used, energies, policy }: Prepared,
   { kwh, lossRates, lossRate, network, quarters }: Loads,
   suspected: ReadonlySet<number>,
   fit: BalanceFit,
   shiftOf: ShiftOf,
 ): Posterior | undefined {
-  const lossModel = used.map((i, place) =>
-    isThreePhase(window.users[i]!) || feedsBack(kwh[place]!) ? UNSURE_LOSS_MODEL : LOSS_MODEL,
+  const lossModel = used.map((i) =>
+    isThreePhase(window.users[i]!) || energies[i]!.feedsBack ? UNSURE_LOSS_MODEL : LOSS_MODEL,
   );
   return posterior(fit.likelihood, {
     goodSd: GOOD_SD,

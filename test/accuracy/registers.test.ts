@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { energyOf, feedsBack } from '../../src/accuracy/registers.ts';
+import { energyOf } from '../../src/accuracy/registers.ts';
 
 const NO = Number.NaN;
 const rounded = (values: Float64Array) => [...values].map((value) => Math.round(value * 1000) / 1000);
@@ -78,6 +78,14 @@ it.each([
   [[-1, -2, -3], true],
   [[10, 10, -0.5], false],
   [[0, 0], false],
-])('feedsBack(%j) is %s', (kwh, expected) => {
-  expect(feedsBack(Float64Array.from(kwh))).toBe(expected);
+])('rows of %j kWh feed back: %s', (kwh, expected) => {
+  const imported = Float64Array.from([
+    0,
+    ...kwh.map((_, k) => kwh.slice(0, k + 1).reduce((a, b) => a + Math.max(b, 0), 0)),
+  ]);
+  const exported = Float64Array.from([
+    0,
+    ...kwh.map((_, k) => kwh.slice(0, k + 1).reduce((a, b) => a + Math.max(-b, 0), 0)),
+  ]);
+  expect(energyOf(imported, exported).feedsBack).toBe(expected);
 });
