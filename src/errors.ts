@@ -62,6 +62,7 @@ export const ERROR_STATUS = {
   second_master: 409,
   id_of_gateway: 409,
   gateway_is_instrument: 409,
+  id_of_service: 409,
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_STATUS;

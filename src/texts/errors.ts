@@ -139,6 +139,10 @@ export const ERRORS: Readonly<Record<ErrorCode, Text>> = {
     'zh-CN': '“{id}”是台账中的计量器具,不是集中器',
     en: '“{id}” is an instrument of the ledger and no gateway',
   },
+  id_of_service: {
+    'zh-CN': '“{id}”是本服务连接外部 MQTT 服务器所用的用户名,设备不得使用',
+    en: 'By the name “{id}” the service itself connects to the external MQTT broker; no device may',
+  },
 };
 
 /** What `problem` can say in both languages; anything else is shown as it is. */

@@ -151,7 +151,7 @@ describe('Mosquitto', () => {
     const { MQTT_URL } = files!.environment!;
     expect(MQTT_URL).toContain(filledEnvironment().MQTT_PASSWORD);
     const given = ours.flatMap(([name, { environment = {} }]) => (environment.MQTT_URL === MQTT_URL ? [name] : []));
-    expect(given).toEqual(['ingest', 'mosquitto-files']);
+    expect(given).toEqual(['ingest', 'api', 'mosquitto-files']);
   });
 });
 
