@@ -150,9 +150,14 @@ async function openReadings(
   return new ReadingsSource({
     ...shared,
     window: (...args) => store.window(...args),
-    firstMs: async () => undefined,
-    changes: (days, sinceMs) =>
-      lateReadings(store.receivedSince(sinceMs * 1000 - 1), (key) => byKey(key)?.region, days),
+    firstMs: async () => {
+      const knownSinceMs = await kept.firstInstrumentMs();
+      return Number.isFinite(knownSinceMs) ? await store.firstMs(knownSinceMs) : knownSinceMs;
+    },
+    changes: (days, sinceMs) => {
+      const span = { fromMs: days[0]!.fromMs, toMs: days.at(-1)!.toMs };
+      return lateReadings(store.receivedIn(span, sinceMs * 1000), (key) => byKey(key)?.region, days);
+    },
   });
 }
 

@@ -5,7 +5,7 @@
 import { MeterwardenError } from '../errors.ts';
 import { namedValues, type Reading, sameValues } from '../fleet/reading.ts';
 import { InfluxConnection, type InfluxOptions } from './influxdb-connection.ts';
-import { type IdOf, InfluxQueries, identity, type ReceivedReading } from './influxdb-queries.ts';
+import { type IdOf, InfluxQueries, identity, type ReceivedReading, type Span } from './influxdb-queries.ts';
 import { BackfillMarks, type ReceivedBatch, replay } from './influxdb-replay.ts';
 import { OtherWriters, type WritersLog } from './influxdb-writers.ts';
 import { InfluxWriter } from './influxdb-writing.ts';
@@ -202,6 +202,17 @@ export class InfluxReadings implements ReadingStore {
       this.#receivedAtUs = Math.max(this.#receivedAtUs, batch.receivedAtUs);
       yield batch;
     }
+  }
+
+  /** Readings of a span received at or after `sinceUs`, page by page, in no order. */
+  async *receivedIn({ fromMs, toMs }: Span, sinceUs: number): AsyncIterable<ReceivedReading[]> {
+    const span = { fromMs: Math.max(fromMs, await this.#marks.oldestMs(sinceUs)), toMs };
+    yield* this.#queries.received(this.#keys(), span, sinceUs - 1, () => Number.MAX_SAFE_INTEGER);
+  }
+
+  /** No reading received at or after `sinceMs` was measured before that. */
+  async firstMs(sinceMs: number): Promise<number> {
+    return await this.#marks.oldestMs(sinceMs * 1000);
   }
 
   /** Refuses what still comes and waits for what is under way. */
