@@ -3,6 +3,7 @@ import type pg from 'pg';
 import type { Logger } from 'pino';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { type Domain, loadDomain, type Settings } from '../config.ts';
+import { MeterwardenError } from '../errors.ts';
 import { startEmbeddedPostgres } from '../store/embedded-postgres.ts';
 import { InfluxReadings } from '../store/influxdb-readings.ts';
 import { migrate, openPool, requireServer } from '../store/postgres.ts';
@@ -14,6 +15,8 @@ import { PostgresReadingLog } from '../store/postgres-reading-log.ts';
 import { PostgresReadings, type ReceivedBatch } from '../store/postgres-readings.ts';
 import { PostgresTasks } from '../store/postgres-tasks.ts';
 import type { ReadingStore } from '../store/readings.ts';
+import { sayError } from '../texts/errors.ts';
+import type { Language } from '../texts/text.ts';
 import { type Accuracy, openAccuracy } from './accuracy.ts';
 import { LiveCertificates } from './certificates.ts';
 import type { OnStop } from './timers.ts';
@@ -67,7 +70,8 @@ export async function openFoundation(
   collectDefaultMetrics({ register: registry });
   onStop(() => registry.clear());
 
-  const onError = (stage: string, error: unknown) => logger.error({ stage, error: describe(error) }, 'failed');
+  const onError = (stage: string, error: unknown) =>
+    logger.error({ stage, error: describe(error, settings.language) }, 'failed');
   const nowMs = Date.now;
   const certificates =
     settings.tls && (await LiveCertificates.open(settings.tls, { registry, logger, nowMs, onError, onStop }));
@@ -187,8 +191,13 @@ export async function answers(pool: pg.Pool): Promise<boolean> {
   );
 }
 
-function describe(error: unknown): unknown {
+function describe(error: unknown, language: Language): unknown {
   if (!(error instanceof Error)) return error;
+  const { message, stack } = error;
+  if (error instanceof MeterwardenError) {
+    const { code, params } = error;
+    return { message, code, sentence: sayError(error, language), params, stack };
+  }
   const { code } = error as { code?: unknown };
-  return { message: error.message, ...(code === undefined ? {} : { code }), stack: error.stack };
+  return { message, ...(code === undefined ? {} : { code }), stack };
 }

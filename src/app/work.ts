@@ -51,5 +51,6 @@ export async function startWork(foundation: Foundation): Promise<void> {
     openFindings: () => findings.openByRule(),
     tasks: () => tasks.counts(),
     queue: () => queue.depths(),
+    queueReady: () => queue.ready(),
   });
 }
