@@ -26,6 +26,7 @@ export const ERROR_STATUS = {
   influx_unavailable: 503,
   influx_denied: 503,
   influx_missing: 503,
+  influx_no_org: 503,
   influx_unexpected: 503,
   influx_by_hand: 400,
   // readings

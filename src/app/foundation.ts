@@ -37,6 +37,8 @@ export interface Foundation {
   readonly isLogged: boolean;
   /** To be called now and then: what is older than `oldestMs` need not be kept. */
   readonly tendReadings: (oldestMs: number) => Promise<void>;
+  /** For who stores readings: rejects when the store would take none. */
+  readonly checkWriting: () => Promise<void>;
   readonly findings: PostgresFindings;
   readonly tasks: PostgresTasks;
   readonly accuracy: Accuracy;
@@ -98,7 +100,7 @@ export async function openFoundation(
   if (!alone) await followLedger(databaseUrl, ledger, onError, onStop);
   // By the several connections to a broker of others, a gateway's messages come in any order.
   const isLogged = !alone || settings.mqttUrl !== undefined;
-  const { readings, tendReadings } = await openReadings(settings, pool, ledger, isLogged, nowMs, onStop);
+  const { readings, tendReadings, checkWriting } = await openReadings(settings, pool, ledger, isLogged, nowMs, onStop);
   const findings = new PostgresFindings({
     pool,
     ledger: ledger.ledger,
@@ -119,6 +121,7 @@ export async function openFoundation(
     readings,
     isLogged,
     tendReadings,
+    checkWriting,
     findings,
     tasks: new PostgresTasks(pool, domain.tasks, accuracy.site),
     accuracy,
@@ -138,7 +141,7 @@ async function openReadings(
   isLogged: boolean,
   nowMs: () => number,
   onStop: OnStop,
-): Promise<Pick<Foundation, 'readings' | 'tendReadings'>> {
+): Promise<Pick<Foundation, 'readings' | 'tendReadings' | 'checkWriting'>> {
   if (!influx) {
     const readings = new PostgresReadings(pool, nowMs);
     const tendReadings = async (oldestMs: number) => {
@@ -146,7 +149,7 @@ async function openReadings(
       await readings.dropDaysBefore(oldestMs);
     };
     await readings.prepareDays();
-    return { readings, tendReadings };
+    return { readings, tendReadings, checkWriting: async () => {} };
   }
   const readings = new InfluxReadings({
     ...influx,
@@ -157,7 +160,8 @@ async function openReadings(
   });
   onStop(() => readings.close());
   await readings.check();
-  return { readings, tendReadings: async () => {} }; // the bucket's retention does it
+  // The bucket's retention does the tending.
+  return { readings, tendReadings: async () => {}, checkWriting: () => readings.checkWriting() };
 }
 
 /** What other processes change in the ledger is known here within moments. */

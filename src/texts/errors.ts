@@ -47,16 +47,20 @@ export const ERRORS: Readonly<Record<ErrorCode, Text>> = {
     en: 'The embedded PostgreSQL does not start: {problem}',
   },
   influx_unavailable: {
-    'zh-CN': 'InfluxDB 暂时不可用:{problem}',
-    en: 'InfluxDB is not available now: {problem}',
+    'zh-CN': '{address} 的 InfluxDB 暂时不可用:{problem}',
+    en: 'InfluxDB at {address} is not available now: {problem}',
   },
   influx_denied: {
     'zh-CN': 'InfluxDB 不接受此令牌,须对数据桶有读写权限:{problem}',
     en: 'InfluxDB does not accept the token, which must allow reading and writing the bucket: {problem}',
   },
+  influx_no_org: {
+    'zh-CN': 'InfluxDB 中没有组织“{org}”,或令牌不属于该组织:{problem}',
+    en: 'InfluxDB has no organization “{org}”, or the token is not of it: {problem}',
+  },
   influx_missing: {
-    'zh-CN': 'InfluxDB 中没有数据桶“{bucket}”、其组织或查询映射,请先运行 meterwarden influx-setup:{problem}',
-    en: 'InfluxDB has no bucket “{bucket}”, not its organization or not its mapping for queries; run meterwarden influx-setup first: {problem}',
+    'zh-CN': 'InfluxDB 中没有数据桶“{bucket}”或其查询映射,请先运行 meterwarden influx-setup:{problem}',
+    en: 'InfluxDB has no bucket “{bucket}”, or not its mapping for queries; run meterwarden influx-setup first: {problem}',
   },
   influx_unexpected: {
     'zh-CN': '该地址的回答不像 InfluxDB 1.8、2 或 3:{problem}',

@@ -100,7 +100,7 @@ test('a hand-over that fails is counted and told by what is wrong', { timeout: 6
     await expect.poll(() => one.errors, { timeout: 20_000 }).toHaveLength(1);
     expect(one.errors[0]).toMatchObject({
       code: 'unusable_setting',
-      message: expect.stringContaining('/proc/nowhere'),
+      message: expect.stringMatching(/^HANDOVER_TO: .*\/proc\/nowhere/),
     });
     expect(await one.metric('meterwarden_handover_failures_total')).toBe(1);
   } finally {
@@ -202,5 +202,9 @@ test('processes of the service take HANDOVER_TO from their settings; so does the
   expect(await run(MAIN, ['export', '--to', 'ftp://x/y'], env)).toEqual({
     code: 1,
     out: expect.stringMatching(/^--to: /m),
+  });
+  expect(await run(MAIN, ['export'], { ...env, HANDOVER_TO: '/proc/nowhere' })).toEqual({
+    code: 1,
+    out: expect.stringMatching(/^HANDOVER_TO: /m),
   });
 });
