@@ -11,9 +11,9 @@ ENV NODE_ENV=production \
     HOST=0.0.0.0 \
     METERWARDEN_DATA=/data
 WORKDIR /app
-# What stands here belongs to root and is only read; /data is all the service writes, and only `serve` without DATABASE_URL does.
-# A volume takes over whose its folder is: /mosquitto/files is for `mosquitto-files`, run as the user of Mosquitto's image.
-RUN install -d -o node -g node -m 0750 /data \
+# What stands here belongs to root and is only read. The service writes /data, in `serve` without DATABASE_URL, and /handover, with
+# HANDOVER_TO=/handover. A volume takes over whose its folder is: /mosquitto/files is for `mosquitto-files`, run as the user of Mosquitto's image.
+RUN install -d -o node -g node -m 0750 /data /handover \
  && install -d -o 1883 -g 1883 -m 0750 /mosquitto/files
 COPY --from=packages /app/node_modules ./node_modules
 COPY package.json LICENSE NOTICE ./

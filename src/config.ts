@@ -11,6 +11,7 @@ import type { Kinds } from './fleet/kind.ts';
 import { MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS } from './fleet/person.ts';
 import { isZone } from './handover/calendar.ts';
 import type { S3Settings } from './handover/s3.ts';
+import { placeOf } from './handover/target.ts';
 import { type Profiles, parseProfiles } from './ingest/profile.ts';
 import { parseKinds } from './kinds.ts';
 import { nearest } from './nearest.ts';
@@ -158,7 +159,11 @@ export const SETTINGS = {
   INFLUX_TOKEN: optional('…', /\S/),
   INFLUX_ORG: named('meterwarden'),
   INFLUX_BUCKET: named('meterwarden'),
-  HANDOVER_TO: optional('DIR | s3://BUCKET/PREFIX', /^(?:s3:\/\/[^/\s]|(?!.*:\/\/)\S)/),
+  HANDOVER_TO: {
+    fallback: undefined as string | undefined,
+    expected: 'DIR | s3://BUCKET/PREFIX',
+    parse: (text: string) => (placeOf(text) ? text : undefined),
+  },
   HANDOVER_ZONE: {
     fallback: 'Asia/Shanghai',
     expected: 'Asia/Shanghai',

@@ -27,6 +27,7 @@ export const ERROR_STATUS = {
   influx_unavailable: 503,
   influx_denied: 503,
   influx_missing: 503,
+  influx_no_org: 503,
   influx_unexpected: 503,
   influx_by_hand: 400,
   // readings
@@ -63,6 +64,7 @@ export const ERROR_STATUS = {
   second_master: 409,
   id_of_gateway: 409,
   gateway_is_instrument: 409,
+  id_of_service: 409,
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_STATUS;

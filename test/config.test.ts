@@ -189,6 +189,7 @@ describe('settings', () => {
     ['MQTT_VERSION', '3.1', '5 | 3.1.1'],
     ['MQTT_CONNECTIONS', '0', '1…64'],
     ['HANDOVER_TO', 'ftp://host/folder', 'DIR | s3://BUCKET/PREFIX'],
+    ['HANDOVER_TO', 's3://a b/c', 'DIR | s3://BUCKET/PREFIX'],
     ['HANDOVER_ZONE', 'Beijing', 'Asia/Shanghai'],
     ['HANDOVER_GRACE', '4', '30m | 4h | 1d'],
     ['S3_PATH_STYLE', 'yes', 'true | false'],

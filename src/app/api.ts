@@ -1,5 +1,6 @@
 /** People and programs ask and act: the HTTP API. Roles without one still tell how they are. */
 import { listening } from '../addresses.ts';
+import { addressOf } from '../broker/mqtt-refusals.ts';
 import type { PartsReady } from '../inspector/parts.ts';
 import { buildHealthServer, buildServer, setSecureContext } from '../inspector/server.ts';
 import { PostgresPeople } from '../store/postgres-people.ts';
@@ -23,6 +24,7 @@ export async function startApi(foundation: Foundation, readiness: Readiness): Pr
   const adminPassword = await people.ensureAdmin(settings.adminPassword);
   const server = buildServer({
     ledger,
+    brokerUser: settings.mqttUrl && addressOf({ url: settings.mqttUrl }).username,
     people,
     readings,
     findings,

@@ -3,6 +3,7 @@ import type pg from 'pg';
 import type { Logger } from 'pino';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { type Domain, loadDomain, type Settings } from '../config.ts';
+import { MeterwardenError } from '../errors.ts';
 import { startEmbeddedPostgres } from '../store/embedded-postgres.ts';
 import { InfluxReadings } from '../store/influxdb-readings.ts';
 import { migrate, openPool, requireServer } from '../store/postgres.ts';
@@ -14,6 +15,8 @@ import { PostgresReadingLog } from '../store/postgres-reading-log.ts';
 import { PostgresReadings, type ReceivedBatch } from '../store/postgres-readings.ts';
 import { PostgresTasks } from '../store/postgres-tasks.ts';
 import type { ReadingStore } from '../store/readings.ts';
+import { sayError } from '../texts/errors.ts';
+import type { Language } from '../texts/text.ts';
 import { type Accuracy, openAccuracy } from './accuracy.ts';
 import { LiveCertificates } from './certificates.ts';
 import type { OnStop } from './timers.ts';
@@ -34,6 +37,8 @@ export interface Foundation {
   readonly isLogged: boolean;
   /** To be called now and then: what is older than `oldestMs` need not be kept. */
   readonly tendReadings: (oldestMs: number) => Promise<void>;
+  /** For who stores readings: rejects when the store would take none. */
+  readonly checkWriting: () => Promise<void>;
   readonly findings: PostgresFindings;
   readonly tasks: PostgresTasks;
   readonly accuracy: Accuracy;
@@ -67,7 +72,8 @@ export async function openFoundation(
   collectDefaultMetrics({ register: registry });
   onStop(() => registry.clear());
 
-  const onError = (stage: string, error: unknown) => logger.error({ stage, error: describe(error) }, 'failed');
+  const onError = (stage: string, error: unknown) =>
+    logger.error({ stage, error: describe(error, settings.language) }, 'failed');
   const nowMs = Date.now;
   const certificates =
     settings.tls && (await LiveCertificates.open(settings.tls, { registry, logger, nowMs, onError, onStop }));
@@ -94,7 +100,7 @@ export async function openFoundation(
   if (!alone) await followLedger(databaseUrl, ledger, onError, onStop);
   // By the several connections to a broker of others, a gateway's messages come in any order.
   const isLogged = !alone || settings.mqttUrl !== undefined;
-  const { readings, tendReadings } = await openReadings(settings, pool, ledger, isLogged, nowMs, onStop);
+  const { readings, tendReadings, checkWriting } = await openReadings(settings, pool, ledger, isLogged, nowMs, onStop);
   const findings = new PostgresFindings({
     pool,
     ledger: ledger.ledger,
@@ -115,6 +121,7 @@ export async function openFoundation(
     readings,
     isLogged,
     tendReadings,
+    checkWriting,
     findings,
     tasks: new PostgresTasks(pool, domain.tasks, accuracy.site),
     accuracy,
@@ -134,7 +141,7 @@ async function openReadings(
   isLogged: boolean,
   nowMs: () => number,
   onStop: OnStop,
-): Promise<Pick<Foundation, 'readings' | 'tendReadings'>> {
+): Promise<Pick<Foundation, 'readings' | 'tendReadings' | 'checkWriting'>> {
   if (!influx) {
     const readings = new PostgresReadings(pool, nowMs);
     const tendReadings = async (oldestMs: number) => {
@@ -142,7 +149,7 @@ async function openReadings(
       await readings.dropDaysBefore(oldestMs);
     };
     await readings.prepareDays();
-    return { readings, tendReadings };
+    return { readings, tendReadings, checkWriting: async () => {} };
   }
   const readings = new InfluxReadings({
     ...influx,
@@ -153,7 +160,8 @@ async function openReadings(
   });
   onStop(() => readings.close());
   await readings.check();
-  return { readings, tendReadings: async () => {} }; // the bucket's retention does it
+  // The bucket's retention does the tending.
+  return { readings, tendReadings: async () => {}, checkWriting: () => readings.checkWriting() };
 }
 
 /** What other processes change in the ledger is known here within moments. */
@@ -187,8 +195,13 @@ export async function answers(pool: pg.Pool): Promise<boolean> {
   );
 }
 
-function describe(error: unknown): unknown {
+function describe(error: unknown, language: Language): unknown {
   if (!(error instanceof Error)) return error;
+  const { message, stack } = error;
+  if (error instanceof MeterwardenError) {
+    const { code, params } = error;
+    return { message, code, sentence: sayError(error, language), params, stack };
+  }
   const { code } = error as { code?: unknown };
-  return { message: error.message, ...(code === undefined ? {} : { code }), stack: error.stack };
+  return { message, ...(code === undefined ? {} : { code }), stack };
 }

@@ -20,7 +20,7 @@ import {
   type ReadingsSourceOptions,
   tasksSource,
 } from '../handover/sources.ts';
-import type { Target } from '../handover/target.ts';
+import { placeOf, type Target } from '../handover/target.ts';
 import { InfluxReadings } from '../store/influxdb-readings.ts';
 import { openPool } from '../store/postgres.ts';
 import { PostgresHandover } from '../store/postgres-handover.ts';
@@ -48,12 +48,17 @@ export interface HandoverSettings
     Pick<Settings, 'influx' | 'retentionDays' | 'configDir'> {
   /** A folder or s3://bucket/prefix. */
   readonly to: string;
+  /** What it was given by, for whoever has to mend it. */
+  readonly toName: 'HANDOVER_TO' | '--to';
   readonly databaseUrl: string;
 }
 
-export function handoverSettings(settings: Settings, to: string, databaseUrl: string): HandoverSettings {
+export function handoverSettings(
+  settings: Settings,
+  where: Pick<HandoverSettings, 'to' | 'toName' | 'databaseUrl'>,
+): HandoverSettings {
   const { handover, influx, retentionDays, configDir } = settings;
-  return { ...handover, to, influx, retentionDays, configDir, databaseUrl };
+  return { ...handover, influx, retentionDays, configDir, ...where };
 }
 
 export interface HandoverCalls {
@@ -97,16 +102,15 @@ export async function runHandover(
   }
 }
 
-async function openTarget({ to, s3 }: HandoverSettings): Promise<Target> {
-  if (/^s3:\/\/[^/\s]/.test(to) && URL.canParse(to)) {
+async function openTarget({ to, toName, s3 }: HandoverSettings): Promise<Target> {
+  const place = placeOf(to);
+  if (place === 'folder') return FolderTarget.open(to, toName);
+  if (place === 's3') {
     const { S3Target } = await import('../handover/s3.ts'); // nobody else waits for its libraries
-    return S3Target.open(to, s3);
+    return S3Target.open(to, toName, s3);
   }
-  if (to.includes('://')) {
-    const problem: keyof typeof HANDOVER_PROBLEMS = 'not_a_place';
-    throw new MeterwardenError('unusable_setting', { path: '--to', params: { value: to, problem } });
-  }
-  return FolderTarget.open(to);
+  const problem: keyof typeof HANDOVER_PROBLEMS = 'not_a_place';
+  throw new MeterwardenError('unusable_setting', { path: toName, params: { value: to, problem } });
 }
 
 async function openReadings(
@@ -150,9 +154,14 @@ async function openReadings(
   return new ReadingsSource({
     ...shared,
     window: (...args) => store.window(...args),
-    firstMs: async () => undefined,
-    changes: (days, sinceMs) =>
-      lateReadings(store.receivedSince(sinceMs * 1000 - 1), (key) => byKey(key)?.region, days),
+    firstMs: async () => {
+      const knownSinceMs = await kept.firstInstrumentMs();
+      return Number.isFinite(knownSinceMs) ? await store.firstMs(knownSinceMs) : knownSinceMs;
+    },
+    changes: (days, sinceMs) => {
+      const span = { fromMs: days[0]!.fromMs, toMs: days.at(-1)!.toMs };
+      return lateReadings(store.receivedIn(span, sinceMs * 1000), (key) => byKey(key)?.region, days);
+    },
   });
 }
 

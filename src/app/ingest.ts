@@ -23,6 +23,7 @@ const FOLLOW_MS = 1_000;
 /** `rules`: of a process that judges what it stores; without them, what is stored is logged for another to judge. */
 export async function startPipeline(foundation: Foundation, rules: OwnRules | undefined): Promise<Pipeline> {
   const { settings, domain, registry, pool, ledger, readings, findings, nowMs, onError, onStop } = foundation;
+  await foundation.checkWriting();
   const log = new PostgresReadingLog(pool);
   const pipeline = new Pipeline({
     ledger: ledger.ledger,

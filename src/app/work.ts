@@ -45,11 +45,12 @@ export async function startWork(foundation: Foundation): Promise<void> {
   const { to } = settings.handover;
   if (to !== undefined) {
     const { handoverSettings, startHandover } = await import('./handover.ts'); // nobody else waits for its libraries
-    startHandover(foundation, handoverSettings(settings, to, databaseUrl));
+    startHandover(foundation, handoverSettings(settings, { to, toName: 'HANDOVER_TO', databaseUrl }));
   }
   reportTasks(registry, {
     openFindings: () => findings.openByRule(),
     tasks: () => tasks.counts(),
     queue: () => queue.depths(),
+    queueReady: () => queue.ready(),
   });
 }

@@ -39,6 +39,8 @@ export interface Delivery {
   readonly topic: string;
   readonly payload: Buffer;
   readonly properties: UserProperties | undefined;
+  /** The broker had kept it and sends it because we subscribed; what is published meanwhile comes without the mark. */
+  readonly retained: boolean;
 }
 
 /**
@@ -116,7 +118,8 @@ export class MqttLink {
     this.#client.handleMessage = (packet, done) => {
       const { topic, messageId, properties } = packet;
       const payload = Buffer.isBuffer(packet.payload) ? packet.payload : Buffer.from(packet.payload);
-      this.#take({ topic, payload, properties: properties?.userProperties as UserProperties | undefined }, messageId);
+      const userProperties = properties?.userProperties as UserProperties | undefined;
+      this.#take({ topic, payload, properties: userProperties, retained: packet.retain }, messageId);
       if (this.#full) this.#held = done as () => void;
       else done();
     };
@@ -158,7 +161,8 @@ export class MqttLink {
 
   async subscribe(filters: readonly string[]): Promise<void> {
     // At least once is all we need: storing a reading twice is harmless. What devices send with QoS 2 comes with QoS 1.
-    await this.#answered(this.#client.subscribeAsync([...filters], { qos: 1 }));
+    // rh 2: nothing retained, which only MQTT 5 can ask for.
+    await this.#answered(this.#client.subscribeAsync([...filters], { qos: 1, rh: 2 }));
   }
 
   /** Its answer comes behind everything the broker had sent before. */

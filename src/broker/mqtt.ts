@@ -294,8 +294,10 @@ class Inbox {
     this.topics = new DeviceTopics({ topics, prefix, clientProperty });
   }
 
-  take({ topic, payload, properties }: Delivery, settle: (kept: boolean) => void, link: MqttLink): void {
+  take({ topic, payload, properties, retained }: Delivery, settle: (kept: boolean) => void, link: MqttLink): void {
     this.#metrics.messages.inc();
+    // It came when it was published. Without a time of its own it would be another reading at every subscription.
+    if (retained) return settle(true);
     const origin = this.topics.origin(topic, properties);
     const { client } = origin;
     try {

@@ -33,6 +33,7 @@ export async function runExport(options: ExportOptions, settings: Settings): Pro
     return;
   }
   const { to = settings.handover.to, day, from } = options;
+  const toName = options.to === undefined ? 'HANDOVER_TO' : '--to';
   if (to === undefined) throw refused('--to', '', SETTINGS.HANDOVER_TO.expected);
   for (const [name, value] of Object.entries({ '--day': day, '--from': from }))
     if (value !== undefined && !isDayName(value)) throw refused(name, value, 'YYYY-MM-DD');
@@ -47,7 +48,7 @@ export async function runExport(options: ExportOptions, settings: Settings): Pro
   const database = await openDatabase(settings, stopping.signal);
   try {
     const summary = await runHandoverAlone(
-      handoverSettings(settings, to, database.url),
+      handoverSettings(settings, { to, toName, databaseUrl: database.url }),
       { day, from },
       {
         signal: stopping.signal,

@@ -1,5 +1,6 @@
 /** Writes Mosquitto's password and access files for the gateways of the ledger, and for our own workers. */
 import { mosquittoAcl, mosquittoPasswordLine, writeMosquittoFiles } from '../broker/mosquitto.ts';
+import { addressOf } from '../broker/mqtt-refusals.ts';
 import { loadDomain, SETTINGS, type Settings } from '../config.ts';
 import { MeterwardenError } from '../errors.ts';
 import { openPool, requireServer } from '../store/postgres.ts';
@@ -14,12 +15,13 @@ export async function runMosquittoFiles(
 ): Promise<void> {
   const { databaseUrl, mqttUrl, mqttTopicPrefix: prefix } = settings;
   if (databaseUrl === undefined) throw missing('DATABASE_URL');
-  const { username, password } = new URL(mqttUrl ?? 'mqtt://');
-  const [user, secret] = [decodeURIComponent(username), decodeURIComponent(password)];
+  const { username: user = '', password: secret = '' } = addressOf({ url: mqttUrl ?? 'mqtt://' });
   const own = mosquittoPasswordLine(user, secret);
   if (own === undefined || secret === '') throw missing('MQTT_URL');
-  const lines = await gatewayLines(databaseUrl);
-  const known = lines.filter((line) => line !== null);
+  const gateways = await gatewaysOf(databaseUrl);
+  // Of two lines of one name Mosquitto takes the later: the workers would be shut out.
+  const devices = gateways.filter(({ id }) => id !== user);
+  const known = devices.flatMap(({ mosquitto }) => mosquitto ?? []);
   const { topics, refusalTopics } = loadDomain(settings.configDir).profiles;
   try {
     writeMosquittoFiles(options.out, [own, ...known], mosquittoAcl({ user, prefix, topics, refusalTopics }));
@@ -28,21 +30,21 @@ export async function runMosquittoFiles(
     const params = { value: options.out, problem: 'folder_refused', at: options.out, code };
     throw new MeterwardenError('unusable_setting', { path: '--out', params, cause: error });
   }
-  const params = { out: options.out, gateways: known.length, missing: lines.length - known.length };
+  const params = { out: options.out, gateways: known.length, missing: devices.length - known.length };
   process.stdout.write(`${say(CLI.mosquittoDone, language, params)}\n`);
+  if (devices.length < gateways.length) process.stdout.write(`${say(CLI.mosquittoOwnName, language, { id: user })}\n`);
 }
 
 const NO_SUCH_TABLE = '42P01';
 
 /** A database that no process has prepared yet has no gateways. */
-async function gatewayLines(databaseUrl: string): Promise<(string | null)[]> {
+async function gatewaysOf(databaseUrl: string): Promise<{ id: string; mosquitto: string | null }[]> {
   const signal = new AbortController().signal;
   try {
     await requireServer(databaseUrl, signal);
     const pool = openPool(databaseUrl, 1);
     try {
-      const { rows } = await pool.query<{ mosquitto: string | null }>('SELECT mosquitto FROM gateways ORDER BY id');
-      return rows.map(({ mosquitto }) => mosquitto);
+      return (await pool.query('SELECT id, mosquitto FROM gateways ORDER BY id')).rows;
     } catch (error) {
       if ((error as { code?: string }).code === NO_SUCH_TABLE) return [];
       throw error;

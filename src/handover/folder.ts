@@ -11,15 +11,17 @@ const WORK = '_tmp';
 export class FolderTarget implements Target {
   readonly workDir: string;
   readonly #root: string;
+  readonly #name: string;
 
-  private constructor(root: string) {
+  private constructor(root: string, name: string) {
     this.#root = root;
+    this.#name = name;
     this.workDir = join(root, WORK);
   }
 
-  /** Throws away what a broken run has left half made. */
-  static async open(dir: string): Promise<FolderTarget> {
-    const target = new FolderTarget(resolve(dir));
+  /** Throws away what a broken run has left half made. `name`: of the setting or option that says where. */
+  static async open(dir: string, name: string): Promise<FolderTarget> {
+    const target = new FolderTarget(resolve(dir), name);
     await target.#refusing(async () => {
       await rm(target.workDir, { recursive: true, force: true });
       await makeFolder(target.workDir);
@@ -85,7 +87,7 @@ export class FolderTarget implements Target {
       const { code, syscall, path } = error as NodeJS.ErrnoException;
       if (code === undefined || syscall === undefined) throw error;
       throw new MeterwardenError('unusable_setting', {
-        path: '--to',
+        path: this.#name,
         params: { value: this.#root, problem: FOLDER_PROBLEMS[code] ?? 'folder_refused', at: path ?? this.#root, code },
         cause: error,
       });

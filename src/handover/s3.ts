@@ -43,10 +43,12 @@ export class S3Target implements Target {
   readonly #bucket: string;
   readonly #prefix: string;
   readonly #url: string;
+  readonly #name: string;
 
-  private constructor(url: string, { endpoint, region, accessKey, secretKey, pathStyle }: S3Settings) {
+  private constructor(url: string, name: string, { endpoint, region, accessKey, secretKey, pathStyle }: S3Settings) {
     const { host, pathname } = new URL(url);
     this.#url = url;
+    this.#name = name;
     this.#bucket = host;
     this.#prefix = decodeURIComponent(pathname).replace(/^\/+|\/+$/g, '');
     // By name, so that the next run finds what a broken one has left.
@@ -69,8 +71,9 @@ export class S3Target implements Target {
     });
   }
 
-  static async open(url: string, settings: S3Settings): Promise<S3Target> {
-    const target = new S3Target(url, settings);
+  /** `name`: of the setting or option that says where. */
+  static async open(url: string, name: string, settings: S3Settings): Promise<S3Target> {
+    const target = new S3Target(url, name, settings);
     await target.read(SCHEMA_PATH); // whether the storage, the keys and the bucket are right shows at once
     await rm(target.workDir, { recursive: true, force: true });
     await mkdir(target.workDir, { recursive: true, mode: 0o700 });
@@ -144,7 +147,7 @@ export class S3Target implements Target {
       const status = statusOf(error);
       const answer = name === message || message === '' ? name : `${name}: ${message}`;
       throw new MeterwardenError('unusable_setting', {
-        path: '--to',
+        path: this.#name,
         params: {
           value: this.#url,
           bucket: this.#bucket,

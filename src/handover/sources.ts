@@ -149,20 +149,20 @@ function keptSource(dataset: Dataset, kept: PostgresHandover, what: typeof FINDI
   };
 }
 
-/** For a store that only gives back what it received: all of that passes by. */
+/** For a store that tells of every reading when it was received, but not which days that concerns. */
 export async function lateReadings(
-  received: AsyncIterable<{ readonly receivedAtUs: number; readonly readings: readonly Reading[] }>,
+  received: AsyncIterable<readonly (Pick<Reading, 'key' | 'tsMs'> & { readonly receivedAtUs: number })[]>,
   regionOf: (key: number) => string | undefined,
   days: readonly Day[],
 ): Promise<Change[]> {
   const newest = new Map<string, Change>();
-  for await (const { receivedAtUs, readings } of received) {
-    for (const { key, tsMs } of readings) {
+  for await (const page of received) {
+    for (const { key, tsMs, receivedAtUs } of page) {
       const day = dayAt(days, tsMs)?.name;
       const region = regionOf(key);
-      // Batches come in order of receipt.
-      if (day !== undefined && region !== undefined)
-        newest.set(`${day} ${region}`, { day, region, changedAtMs: receivedAtUs / 1000 });
+      if (day === undefined || region === undefined) continue;
+      const [place, changedAtMs] = [`${day} ${region}`, receivedAtUs / 1000];
+      if (changedAtMs > (newest.get(place)?.changedAtMs ?? 0)) newest.set(place, { day, region, changedAtMs });
     }
   }
   return [...newest.values()];

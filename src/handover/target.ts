@@ -1,3 +1,9 @@
+/** A folder of this machine, or s3://bucket/prefix; undefined = neither. */
+export function placeOf(to: string): 'folder' | 's3' | undefined {
+  if (!to.includes('://')) return to.trim() === '' ? undefined : 'folder';
+  return /^s3:\/\/[^/\s]/.test(to) && URL.canParse(to) ? 's3' : undefined;
+}
+
 /** Where files are handed over to. A path is relative, its parts are separated by slashes. */
 export interface Target {
   /** A folder of this machine in which to make files before they are put; empty at first. */

@@ -25,7 +25,7 @@ const credential = z
   })
   .meta({ id: 'GatewayCredential' });
 
-export function gatewayRoutes(api: Api, { ledger }: InspectorParts): void {
+export function gatewayRoutes(api: Api, { ledger, brokerUser }: InspectorParts): void {
   const config = { roles: SUPERVISING };
   api.get(
     '/gateways',
@@ -71,6 +71,7 @@ export function gatewayRoutes(api: Api, { ledger }: InspectorParts): void {
       const { id } = request.params;
       const visible = visibleClients(ledger.ledger.all(), actorOf(request).region);
       if (visible && !visible.has(id)) throw new MeterwardenError('not_found', { path: 'id' });
+      if (id === brokerUser) throw new MeterwardenError('id_of_service', { path: 'id', params: { id } });
       const put = await ledger.putGateway(id, request.body?.secret);
       return reply.code(put.created ? 201 : 200).send(put);
     },

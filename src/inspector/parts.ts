@@ -37,6 +37,8 @@ export interface InspectorParts extends HealthParts {
     PostgresLedger,
     'ledger' | 'importCsv' | 'changeState' | 'list' | 'putGateway' | 'listGateways'
   >;
+  /** The name by which the service connects to an external broker, and no device may; undefined = there is none. */
+  readonly brokerUser?: string | undefined;
   readonly people: Pick<PostgresPeople, 'signIn' | 'session' | 'signOut' | 'list' | 'create' | 'change'>;
   readonly readings: Pick<ReadingStore, 'range'>;
   readonly findings: Pick<PostgresFindings, 'list'>;

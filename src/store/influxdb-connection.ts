@@ -9,6 +9,7 @@ import { Agent as HttpAgent, validateHeaderValue } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { HttpError, InfluxDB } from '@influxdata/influxdb-client';
 import { type ErrorCode, MeterwardenError } from '../errors.ts';
+import { NETWORK_PROBLEMS, TLS_DISTRUST } from '../network-problems.ts';
 
 export interface InfluxOptions {
   readonly url: string;
@@ -103,7 +104,7 @@ export class InfluxConnection {
     if (answer.status !== 200) throw this.#failure(answer);
     const { results = [], error } = json<{ results?: readonly QueryResult[]; error?: string }>(answer);
     const failed = error ?? results.find((result) => result.error)?.error;
-    if (failed) throw queryFailure(failed, this.options.bucket);
+    if (failed) throw this.#queryFailure(failed);
     const cut = results.some((result) => result.partial || result.series?.some(({ partial }) => partial));
     if (cut) throw influxError('influx_unexpected', 'the answer was cut: max-row-limit must be 0');
     return results.flatMap(({ series = [] }) => series.map((one) => ({ ...one, values: one.values ?? [] })));
@@ -130,6 +131,15 @@ export class InfluxConnection {
     return String(answer.headers['x-influxdb-version'] ?? '');
   }
 
+  /** InfluxDB does not do what it is asked now, or the way to it does not. */
+  unavailable(said: string, cause?: unknown): MeterwardenError {
+    const { host: address, hostname: host } = new URL(this.options.url);
+    const code = String((cause as { code?: unknown } | undefined)?.code ?? '');
+    const known = NETWORK_PROBLEMS[code] ?? (TLS_DISTRUST.test(code) ? 'untrusted' : undefined);
+    const params = { problem: known ?? said, address, host, code };
+    return influxError('influx_unavailable', said, { path: 'INFLUX_URL', params, cause });
+  }
+
   close(): void {
     this.#agent.destroy();
   }
@@ -143,16 +153,17 @@ export class InfluxConnection {
   ): Promise<Answer> {
     const nowMs = performance.now();
     if (nowMs < this.#notBeforeMs)
-      throw influxError('influx_unavailable', `asked to wait ${Math.ceil(this.#notBeforeMs - nowMs)} ms more`);
+      throw this.unavailable(`asked to wait ${Math.ceil(this.#notBeforeMs - nowMs)} ms more`);
     const timeoutMs = Math.min(REQUEST_TIMEOUT_MS, deadlineMs - nowMs);
-    if (timeoutMs <= 0) throw influxError('influx_unavailable', 'no time left for another request');
+    if (timeoutMs <= 0) throw this.unavailable('no time left for another request');
     const abort = new AbortController();
     const timer = setTimeout(() => abort.abort(), timeoutMs);
     try {
       return await this.#exchange(method, path, body, headers, abort.signal);
     } catch (error) {
-      const problem = abort.signal.aborted ? `no answer within ${Math.round(timeoutMs)} ms` : brief(error);
-      throw influxError('influx_unavailable', problem, { cause: error });
+      throw abort.signal.aborted
+        ? this.unavailable(`no answer within ${Math.round(timeoutMs)} ms`, error)
+        : this.unavailable(brief(error), error);
     } finally {
       clearTimeout(timer);
     }
@@ -199,13 +210,26 @@ export class InfluxConnection {
     const { status, headers } = answer;
     const problem = `${status} ${said(answer)}`;
     if (status === 401 || status === 403) return influxError('influx_denied', problem, { path: 'INFLUX_TOKEN' });
-    if (status === 404)
-      return influxError('influx_missing', problem, { path: 'INFLUX_BUCKET', bucket: this.options.bucket });
+    if (status === 404) return this.#missing(problem);
     const temporary = status >= 500 || status === 408 || status === 425 || status === 429;
     if (!temporary) return influxError('influx_unexpected', problem, { path: 'INFLUX_URL' });
     const waitMs = Math.min(retryAfterMs(headers['retry-after']), MAX_RETRY_AFTER_MS);
     this.#notBeforeMs = Math.max(this.#notBeforeMs, performance.now() + waitMs);
-    return influxError('influx_unavailable', problem);
+    return this.unavailable(problem);
+  }
+
+  #missing(problem: string): MeterwardenError {
+    const { org, bucket } = this.options;
+    if (/organi[sz]ation/i.test(problem))
+      return influxError('influx_no_org', problem, { path: 'INFLUX_ORG', params: { org } });
+    return influxError('influx_missing', problem, { path: 'INFLUX_BUCKET', params: { bucket } });
+  }
+
+  #queryFailure(problem: string): MeterwardenError {
+    if (/not found/.test(problem)) return this.#missing(problem);
+    if (/authoriz|permission|privilege/i.test(problem))
+      return influxError('influx_denied', problem, { path: 'INFLUX_TOKEN' });
+    return this.unavailable(problem);
   }
 }
 
@@ -217,19 +241,15 @@ const JSON_HEADERS = { 'content-type': 'application/json', accept: 'application/
 function influxError(
   code: ErrorCode,
   problem: string,
-  { path = '', bucket, cause }: { path?: string; bucket?: string; cause?: unknown } = {},
+  { path = '', params, cause }: { path?: string; params?: Record<string, string>; cause?: unknown } = {},
 ): MeterwardenError {
-  const params = { problem, ...(bucket !== undefined && { bucket }) };
-  const error = new MeterwardenError(code, { path, params, ...(cause !== undefined && { cause }) });
+  const error = new MeterwardenError(code, {
+    path,
+    params: { problem, ...params },
+    ...(cause !== undefined && { cause }),
+  });
   error.message += `: ${problem}`;
   return error;
-}
-
-function queryFailure(problem: string, bucket: string): MeterwardenError {
-  if (/not found/.test(problem)) return influxError('influx_missing', problem, { path: 'INFLUX_BUCKET', bucket });
-  if (/authoriz|permission|privilege/i.test(problem))
-    return influxError('influx_denied', problem, { path: 'INFLUX_TOKEN' });
-  return influxError('influx_unavailable', problem);
 }
 
 /** The transport hands headers to Node inside a callback, where one that Node refuses would end the process. */

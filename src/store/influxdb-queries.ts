@@ -36,7 +36,7 @@ export interface ReceivedReading extends Reading {
 /** By instrument key; undefined = the ledger knows no such instrument. */
 export type IdOf = (key: number) => string | undefined;
 
-interface Span {
+export interface Span {
   readonly fromMs: number;
   readonly toMs: number;
 }

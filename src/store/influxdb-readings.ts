@@ -2,10 +2,9 @@
  * Readings in InfluxDB 1.8, 2.x or 3.x. InfluxDB replaces a point silently, so what may be stored already is read back and
  * compared before anything is written; what is newer than all that is known of its instrument is written at once.
  */
-import { MeterwardenError } from '../errors.ts';
 import { namedValues, type Reading, sameValues } from '../fleet/reading.ts';
-import { InfluxConnection, type InfluxOptions } from './influxdb-connection.ts';
-import { type IdOf, InfluxQueries, identity, type ReceivedReading } from './influxdb-queries.ts';
+import { InfluxConnection, type InfluxOptions, REQUEST_TIMEOUT_MS } from './influxdb-connection.ts';
+import { type IdOf, InfluxQueries, identity, type ReceivedReading, type Span } from './influxdb-queries.ts';
 import { BackfillMarks, type ReceivedBatch, replay } from './influxdb-replay.ts';
 import { OtherWriters, type WritersLog } from './influxdb-writers.ts';
 import { InfluxWriter } from './influxdb-writing.ts';
@@ -62,9 +61,14 @@ export class InfluxReadings implements ReadingStore {
     await this.#queries.check();
   }
 
+  /** For who writes: questions need no organization, and a token may allow nothing else. */
+  async checkWriting(): Promise<void> {
+    await this.#connection.write('', 'ms', performance.now() + REQUEST_TIMEOUT_MS);
+  }
+
   /** With a log an empty batch looks at what others logged: to be called now and then, since the log is not kept for long. */
   append(batch: readonly Reading[]): Promise<AppendResult> {
-    if (this.#closed) return Promise.reject(unavailable('the store is closed'));
+    if (this.#closed) return Promise.reject(this.#connection.unavailable('the store is closed'));
     const deadlineMs = performance.now() + APPEND_TIMEOUT_MS;
     const appended = this.#tail.then(() => this.#append(batch, deadlineMs));
     this.#tail = appended.catch(() => {});
@@ -78,7 +82,7 @@ export class InfluxReadings implements ReadingStore {
 
   async #append(batch: readonly Reading[], deadlineMs: number): Promise<AppendResult> {
     if (batch.length === 0 && !this.#others) return { stored: 0, duplicates: 0, conflicts: [] };
-    if (performance.now() > deadlineMs) throw unavailable('earlier readings are still waiting');
+    if (performance.now() > deadlineMs) throw this.#connection.unavailable('earlier readings are still waiting');
     this.#receivedAtUs = Math.max(Math.floor(this.#nowMs() * 1000), this.#receivedAtUs + 1);
     try {
       return await this.#store(batch, deadlineMs);
@@ -204,16 +208,23 @@ export class InfluxReadings implements ReadingStore {
     }
   }
 
+  /** Readings of a span received at or after `sinceUs`, page by page, in no order. */
+  async *receivedIn({ fromMs, toMs }: Span, sinceUs: number): AsyncIterable<ReceivedReading[]> {
+    const span = { fromMs: Math.max(fromMs, await this.#marks.oldestMs(sinceUs)), toMs };
+    yield* this.#queries.received(this.#keys(), span, sinceUs - 1, () => Number.MAX_SAFE_INTEGER);
+  }
+
+  /** No reading received at or after `sinceMs` was measured before that. */
+  async firstMs(sinceMs: number): Promise<number> {
+    return await this.#marks.oldestMs(sinceMs * 1000);
+  }
+
   /** Refuses what still comes and waits for what is under way. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#tail;
     this.#connection.close();
   }
-}
-
-function unavailable(problem: string): MeterwardenError {
-  return new MeterwardenError('influx_unavailable', { params: { problem } });
 }
 
 function storedReading({ tsMs, receivedAtUs, values }: ReceivedReading): StoredReading {

@@ -2,6 +2,7 @@
  * Readings again as they were received, for the rules after a restart. InfluxDB finds readings by measurement time only, so
  * an append that holds older ones than usual leaves a mark of how far back it reaches before it is written.
  */
+import { randomBytes } from 'node:crypto';
 import type { Reading } from '../fleet/reading.ts';
 import { type InfluxConnection, REQUEST_TIMEOUT_MS } from './influxdb-connection.ts';
 import { quotedName } from './influxdb-lines.ts';
@@ -23,6 +24,8 @@ const REPLAYED_AT_ONCE = 400_000;
 
 export class BackfillMarks {
   readonly #connection: InfluxConnection;
+  /** Two processes may mark the same microsecond: a point of the same series would take the other's place. */
+  readonly #writer = randomBytes(6).toString('hex');
   #oldestMs = Number.POSITIVE_INFINITY;
   #markedAtUs = Number.NEGATIVE_INFINITY;
 
@@ -39,7 +42,11 @@ export class BackfillMarks {
     // A day more, so that a backfill in any order needs few of them.
     const reachesMs = Math.floor(oldestMs) - 86_400_000;
     // Refused, it costs the rules a backfill after a crash; the readings themselves must not wait for it.
-    await this.#connection.write(`${MARKS} oldest_ms=${reachesMs}i ${receivedAtUs}`, 'us', deadlineMs);
+    await this.#connection.write(
+      `${MARKS},writer=${this.#writer} oldest_ms=${reachesMs}i ${receivedAtUs}`,
+      'us',
+      deadlineMs,
+    );
     this.#oldestMs = reachesMs;
     this.#markedAtUs = receivedAtUs;
   }

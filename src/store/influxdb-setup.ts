@@ -171,8 +171,7 @@ async function setUp2(connection: InfluxConnection, wanted: Wanted): Promise<Don
     `/api/v2/orgs?${new URLSearchParams({ org })}`,
   );
   const orgID = orgs.find(({ name }) => name === org)?.id;
-  if (orgID === undefined)
-    throw new MeterwardenError('influx_missing', { path: 'INFLUX_ORG', params: { bucket, problem: org } });
+  if (orgID === undefined) throw new MeterwardenError('influx_no_org', { path: 'INFLUX_ORG', params: { org } });
 
   const ensureBucket = async (name: string, days: number, what: 'readings' | 'hourly'): Promise<string> => {
     const query = new URLSearchParams({ orgID, name });

@@ -73,6 +73,12 @@ export class PostgresHandover {
     return first === null ? Number.POSITIVE_INFINITY : Date.parse(first.replace(/(....)(..)(..)/, '$1-$2-$3'));
   }
 
+  /** When the first instrument came into the ledger, before which no reading was taken in; Infinity = there is none. */
+  async firstInstrumentMs(): Promise<number> {
+    const { rows } = await this.#pool.query<{ first: Date | null }>('SELECT min(created_at) AS first FROM instruments');
+    return rows[0]!.first?.getTime() ?? Number.POSITIVE_INFINITY;
+  }
+
   /**
    * Readings received at or after `sinceMs`, by region of the ledger. `bounds`: ascending, one more than there are days. Cheap
    * where little came late: a day is kept by itself, and its BRIN index tells that nothing of it was received since.

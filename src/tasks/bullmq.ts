@@ -62,6 +62,8 @@ export class TaskQueue {
   readonly #queue: ConnectedQueue<StepJob>;
   #timer: NodeJS.Timeout | undefined;
   #sweeping: Promise<unknown> = Promise.resolve();
+  /** Redis may throw away what it is told. */
+  #evicts = false;
   /** A sweep is due within `WAKE_DELAY_MS`. */
   #waking = false;
   #stopped = false;
@@ -110,6 +112,14 @@ export class TaskQueue {
     return this.#queue.depths();
   }
 
+  /** Does its server answer, and keep what it is told? */
+  ready(): Promise<boolean> {
+    return this.#queue.depths().then(
+      () => !this.#evicts,
+      () => false,
+    );
+  }
+
   async #sweep(): Promise<number> {
     const { steps, nowMs } = this.#options;
     const at = new Date(nowMs());
@@ -127,6 +137,7 @@ export class TaskQueue {
     if (backend.product === 'postgres') return;
     const memory = this.#queue.memory!;
     const { forgot, evicts } = await memory.look();
+    this.#evicts = evicts !== undefined;
     if (evicts) this.#onError(evicts);
     if (!forgot) return;
     await backend.disarm();

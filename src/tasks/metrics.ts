@@ -18,6 +18,8 @@ export interface TaskCounts {
   readonly openFindings: () => Promise<ReadonlyMap<string, number>>;
   readonly tasks: () => Promise<readonly TaskCount[]>;
   readonly queue: () => Promise<QueueDepths>;
+  /** Does the server of the queue answer, and keep what it is told? */
+  readonly queueReady: () => Promise<boolean>;
 }
 
 export function reportTasks(registry: Registry, counts: TaskCounts): void {
@@ -56,5 +58,11 @@ export function reportTasks(registry: Registry, counts: TaskCounts): void {
   );
   gauge('meterwarden_queue_depth', 'Jobs of the task queue by state', ['state'], async () =>
     Object.entries(await counts.queue()).map(([state, count]) => [{ state }, count]),
+  );
+  gauge(
+    'meterwarden_queue_ready',
+    '1 = the server of the task queue answers and keeps what it is told',
+    [],
+    async () => [[{}, Number(await counts.queueReady())]],
   );
 }

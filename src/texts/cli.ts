@@ -50,6 +50,10 @@ export const CLI = {
     'zh-CN': '{gateways} 个集中器 → {out}/passwd、{out}/acl;另有 {missing} 个的密钥设于旧版本,须重新设置',
     en: '{gateways} gateways → {out}/passwd, {out}/acl; {missing} more have secrets of an earlier release and need new ones',
   },
+  mosquittoOwnName: {
+    'zh-CN': '注意:台账中的客户端“{id}”与 MQTT_URL 的用户名相同,未写入:以该名连接的只能是本服务,该设备请改用其他编号',
+    en: 'Note: the client “{id}” of the ledger has the user name of MQTT_URL and was left out: only the service connects by that name; give the device another id',
+  },
   influxSetup: {
     'zh-CN': '准备 InfluxDB:存储桶、保留期限、每小时汇总',
     en: 'prepare InfluxDB: bucket, retention, hourly summaries',

@@ -51,16 +51,20 @@ export const ERRORS: Readonly<Record<ErrorCode, Text>> = {
     en: 'The embedded PostgreSQL does not start: {problem}',
   },
   influx_unavailable: {
-    'zh-CN': 'InfluxDB 暂时不可用:{problem}',
-    en: 'InfluxDB is not available now: {problem}',
+    'zh-CN': '{address} 的 InfluxDB 暂时不可用:{problem}',
+    en: 'InfluxDB at {address} is not available now: {problem}',
   },
   influx_denied: {
     'zh-CN': 'InfluxDB 不接受此令牌,须对数据桶有读写权限:{problem}',
     en: 'InfluxDB does not accept the token, which must allow reading and writing the bucket: {problem}',
   },
+  influx_no_org: {
+    'zh-CN': 'InfluxDB 中没有组织“{org}”,或令牌不属于该组织:{problem}',
+    en: 'InfluxDB has no organization “{org}”, or the token is not of it: {problem}',
+  },
   influx_missing: {
-    'zh-CN': 'InfluxDB 中没有数据桶“{bucket}”、其组织或查询映射,请先运行 meterwarden influx-setup:{problem}',
-    en: 'InfluxDB has no bucket “{bucket}”, not its organization or not its mapping for queries; run meterwarden influx-setup first: {problem}',
+    'zh-CN': 'InfluxDB 中没有数据桶“{bucket}”或其查询映射,请先运行 meterwarden influx-setup:{problem}',
+    en: 'InfluxDB has no bucket “{bucket}”, or not its mapping for queries; run meterwarden influx-setup first: {problem}',
   },
   influx_unexpected: {
     'zh-CN': '该地址的回答不像 InfluxDB 1.8、2 或 3:{problem}',
@@ -142,6 +146,10 @@ export const ERRORS: Readonly<Record<ErrorCode, Text>> = {
   gateway_is_instrument: {
     'zh-CN': '“{id}”是台账中的计量器具,不是集中器',
     en: '“{id}” is an instrument of the ledger and no gateway',
+  },
+  id_of_service: {
+    'zh-CN': '“{id}”是本服务连接外部 MQTT 服务器所用的用户名,设备不得使用',
+    en: 'By the name “{id}” the service itself connects to the external MQTT broker; no device may',
   },
 };
 

@@ -164,6 +164,20 @@ describe.skipIf(MOSQUITTO === undefined && !REQUIRED)('workers at Mosquitto', ()
       await expect.poll(() => distinct(second.payloads), POLL).toEqual(numbers(4, 10));
     });
 
+    it('what is published with retain arrives once, and not again with every subscription', async () => {
+      const first = await start({ protocolVersion, answer: 'accepted' });
+      const gateway = await device();
+      await gateway.publishAsync(`devices/GW-1/${TOPIC}`, 'kept', { qos: 1, retain: true });
+      await expect.poll(() => first.payloads, POLL).toEqual(['kept']);
+      await broker.end('SIGTERM');
+      await broker.run();
+      await expect.poll(() => first.ingest.connected, POLL).toBe(2);
+      await first.ingest.stop();
+      const second = await start({ protocolVersion, connections: 3, answer: 'accepted' });
+      await publish(await device(), 1, 2);
+      await expect.poll(() => [...first.payloads, ...second.payloads], POLL).toEqual(['kept', '1']);
+    });
+
     it('a shed message comes again after a pause, with all that were behind it', async () => {
       const worker = await start({ protocolVersion, connections: 1 });
       await publish(await device(), 0, 3);

@@ -31,7 +31,9 @@ describe('docker-compose.yml', () => {
 
   it('asks for every variable that .env.example has, and for no other', () => {
     expect(variablesOf(composeText())).toEqual(Object.keys(environmentFile('.env.example')).sort());
-    const secrets = Object.entries(environmentFile('.env.example')).filter(([name]) => /PASSWORD|TOKEN/.test(name));
+    const secrets = Object.entries(environmentFile('.env.example')).filter(([name]) =>
+      /PASSWORD|TOKEN|_KEY$/.test(name),
+    );
     expect(secrets.filter(([, value]) => value !== '')).toEqual([]);
     expect(() => readCompose(environmentFile('.env.example'))).toThrow(/set it in \.env/);
   });
@@ -106,6 +108,31 @@ describe('our containers', () => {
     }
   });
 
+  it('hand over where .env says, a volume of `work` among others, and not at all where it says nothing', () => {
+    const handover = (name: string, given: Record<string, string> = {}) =>
+      loadSettings({ ...readCompose({ ...filledEnvironment(), ...given }).services[name]!.environment }, '/nowhere')
+        .handover;
+    const defaults = loadSettings({}, '/nowhere').handover;
+    expect(handover('work')).toEqual(defaults);
+    const s3 = {
+      S3_ENDPOINT: 'https://s3.example:9000',
+      S3_ACCESS_KEY: 'a',
+      S3_SECRET_KEY: 'b',
+      S3_PATH_STYLE: 'false',
+    };
+    const given = { HANDOVER_TO: 's3://lake/m', HANDOVER_ZONE: 'UTC', HANDOVER_GRACE: '1h', S3_REGION: 'r', ...s3 };
+    expect(handover('work', given)).toEqual({
+      to: 's3://lake/m',
+      zone: 'UTC',
+      graceMs: 3_600_000,
+      s3: { endpoint: s3.S3_ENDPOINT, region: 'r', accessKey: 'a', secretKey: 'b', pathStyle: false },
+    });
+    expect(handover('api', given), 'nobody else has the keys').toEqual(defaults);
+    const [, folder] = compose.services.work!.volumes![0]!.split(':');
+    expect(readFileSync(join(ROOT, '.env.example'), 'utf8')).toContain(`as Parquet: ${folder},`);
+    expect(readFileSync(join(ROOT, 'Dockerfile'), 'utf8')).toMatch(new RegExp(`install -d -o node .* ${folder} `));
+  });
+
   it('reach what the settings name: services of this file', () => {
     const hosts = ours.flatMap(([, { environment = {} }]) =>
       Object.values(environment).flatMap((value) => (URL.canParse(value) ? [new URL(value).hostname] : [])),
@@ -151,7 +178,7 @@ describe('Mosquitto', () => {
     const { MQTT_URL } = files!.environment!;
     expect(MQTT_URL).toContain(filledEnvironment().MQTT_PASSWORD);
     const given = ours.flatMap(([name, { environment = {} }]) => (environment.MQTT_URL === MQTT_URL ? [name] : []));
-    expect(given).toEqual(['ingest', 'mosquitto-files']);
+    expect(given).toEqual(['ingest', 'api', 'mosquitto-files']);
   });
 });
 

@@ -28,6 +28,7 @@ interface Rule {
 }
 
 interface Panel {
+  readonly id: number;
   readonly type: string;
   readonly title: string;
   readonly description?: string;
@@ -64,7 +65,7 @@ describe('every metric', () => {
     for (const [role, more] of [
       ['ingest', {}],
       ['ingest', away],
-      ['work', {}],
+      ['work', { HANDOVER_TO: join(folder, 'lake') }],
       ['api', {}],
     ] as const) {
       const app = await startApp(loadSettings({ ...env, ...more }, '/nowhere'), {
@@ -110,9 +111,10 @@ describe('words', () => {
     }
   });
 
-  it('of the dashboard are Chinese with an English subtitle', () => {
+  it('of the dashboard are Chinese with an English subtitle, each panel with a number of its own', () => {
+    expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length);
     for (const { type, title, description } of panels) {
-      expect(title).toMatch(/^(\p{Script=Han}|CPU).* · [\w /]+$/u);
+      expect(title).toMatch(/^(\p{Script=Han}|CPU).* · [\w /-]+$/u);
       if (type !== 'row') expect(description, title).toMatch(/^[^\p{Script=Han}]+\.$/u);
     }
   });

@@ -45,6 +45,7 @@ export async function receive(db: TestDatabase, atMs: number, readings: readonly
 export function settingsFor(db: TestDatabase, to: string): HandoverSettings {
   return {
     to,
+    toName: 'HANDOVER_TO',
     s3: { endpoint: undefined, region: 'us-east-1', accessKey: undefined, secretKey: undefined, pathStyle: true },
     zone: ZONE,
     graceMs: 4 * HOUR,

@@ -9,7 +9,7 @@ afterAll(removeFolders);
 
 it('takes files and text whole, gives them back, and leaves nothing of its own', async () => {
   const dir = join(temporaryFolder(), 'made/when/missing');
-  const target = await FolderTarget.open(dir);
+  const target = await FolderTarget.open(dir, '--to');
   const file = join(target.workDir, 'x.parquet');
   writeFileSync(file, 'PAR1');
   await target.put('readings/day=2026-03-01/region=1/part-0.parquet', file);
@@ -32,7 +32,7 @@ it('throws away what a broken run has left half made, and touches nothing else',
   mkdirSync(join(dir, '_tmp/spill'), { recursive: true });
   writeFileSync(join(dir, '_tmp/spill/x'), '');
   writeFileSync(join(dir, 'notes.txt'), 'of somebody else');
-  const target = await FolderTarget.open(dir);
+  const target = await FolderTarget.open(dir, '--to');
   expect(readdirSync(target.workDir)).toEqual([]);
   await target.close();
   expect(readFileSync(join(dir, 'notes.txt'), 'utf8')).toBe('of somebody else');
@@ -50,7 +50,7 @@ it.each([
   ['no_folder_there', () => '/proc/nowhere'],
 ])('%s: what cannot be used is refused in a sentence', async (problem, place) => {
   const dir = place();
-  const error = await FolderTarget.open(dir).catch((error) => error);
+  const error = await FolderTarget.open(dir, '--to').catch((error) => error);
   expect(error).toMatchObject({ code: 'unusable_setting', path: '--to', params: { problem, value: dir } });
   expect(sayError(error, 'en')).not.toMatch(/\{|undefined|…/);
 });

@@ -135,7 +135,7 @@ test('a failure is told in a sentence', async () => {
   expect(message).toMatchObject({
     failure: {
       code: 'unusable_setting',
-      message: expect.stringMatching(/^--to: The setting “\/proc\/nowhere” cannot be used/),
+      message: expect.stringMatching(/^HANDOVER_TO: The setting “\/proc\/nowhere” cannot be used/),
     },
   });
 });

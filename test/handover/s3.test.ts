@@ -35,7 +35,7 @@ afterAll(async () => {
 });
 
 async function opened(url: string): Promise<S3Target> {
-  return S3Target.open(url, server.settings);
+  return S3Target.open(url, '--to', server.settings);
 }
 
 /** A file to put, of that many bytes nobody can compress. */
@@ -158,7 +158,7 @@ describe('storage that cannot be used is refused in a sentence', () => {
     ['s3_silent', `s3://${BUCKET}/x`, { endpoint: 'http://127.0.0.1:1' }],
     ['s3_silent', `s3://${BUCKET}/x`, { endpoint: 'http://no-such-host.invalid' }],
   ])('%s', async (problem, url, wrong) => {
-    const error = await S3Target.open(url, { ...server.settings, ...wrong }).catch((error) => error);
+    const error = await S3Target.open(url, '--to', { ...server.settings, ...wrong }).catch((error) => error);
     expect(error).toMatchObject({ code: 'unusable_setting', path: '--to', params: { problem, value: url } });
     const sentence = sayError(error, 'en');
     expect(sentence).not.toMatch(/\{|undefined|…/);

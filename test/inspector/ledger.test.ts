@@ -10,7 +10,7 @@ import { type City, CSV, city, type Listed, MINUTE_MS, opened, T0, type Username
 
 let api: City;
 beforeAll(async () => {
-  api = await city();
+  api = await city({ brokerUser: 'warden' });
 });
 afterAll(async () => api.close());
 
@@ -306,6 +306,18 @@ describe('gateways', () => {
     const refused = await api.ask('PUT', `${url}/GW-2`, { as: 'county', body: { secret: 'abcdef' } });
     expect(refused).toMatchObject({ status: 404, body: { code: 'not_found' } });
     expect(await api.ask('PUT', `${url}/M-3`, { as: 'county' })).toMatchObject({ status: 201 });
+  });
+
+  it.each([
+    ['zh-CN', '“warden”是本服务连接外部 MQTT 服务器所用的用户名,设备不得使用'],
+    ['en', 'By the name “warden” the service itself connects to the external MQTT broker; no device may'],
+  ])('none has the name by which the service connects to its broker (%s)', async (language, message) => {
+    const headers = { 'accept-language': language };
+    expect(await api.ask('PUT', `${url}/warden`, { as: 'root', headers })).toMatchObject({
+      status: 409,
+      body: { code: 'id_of_service', path: 'id', message },
+    });
+    expect(ids((await api.ask<Gateways>('GET', url, { as: 'root' })).body.gateways)).not.toContain('warden');
   });
 
   it('are not for inspectors, and secrets not too short', async () => {

@@ -113,6 +113,7 @@ describe.skipIf(REDIS === undefined && !REQUIRED)('the queue of tasks on Redis',
     await expect.poll(() => city.errors.length, POLL).toBeGreaterThan(0);
     for (let i = 0; i < 20; i++) await queue.sweep().catch(() => {});
     await expect(queue.depths()).rejects.toThrow();
+    expect(await queue.ready()).toBe(false);
     const first = new Set(city.errors);
     expect(first.size).toBeLessThan(6);
     expect(city.errors).toHaveLength(first.size);
@@ -125,10 +126,13 @@ describe.skipIf(REDIS === undefined && !REQUIRED)('the queue of tasks on Redis',
   });
 
   it('tells when Redis begins to throw data away', async () => {
-    await assigned();
+    const { queue } = await assigned();
+    expect(await queue.ready()).toBe(true);
     await redis.call('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru');
     await expect.poll(() => city.errors, POLL).toEqual(['MeterwardenError: unusable_setting at REDIS_URL']);
+    expect(await queue.ready()).toBe(false);
     await redis.call('CONFIG', 'SET', 'maxmemory-policy', 'noeviction');
+    await expect.poll(() => queue.ready(), POLL).toBe(true);
   });
 
   it.each([

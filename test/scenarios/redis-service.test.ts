@@ -114,6 +114,7 @@ describe.skipIf(REDIS === undefined && !REQUIRED)('the service with REDIS_URL', 
     await expect.poll(() => taskOf('M-2'), POLL).toBe('raised');
     expect(await service.metric('meterwarden_readings_stored_total')).toBe(55);
     expect((await service.request('GET', '/readyz')).status).toBe(200);
+    expect(await service.metric('meterwarden_queue_ready')).toBe(0);
     // Several sweeps later it has not been said more than once a minute.
     await expect.poll(() => queueLines(), POLL).toBeGreaterThan(1);
     expect(queueLines()).toBeLessThan(6);
@@ -121,6 +122,11 @@ describe.skipIf(REDIS === undefined && !REQUIRED)('the service with REDIS_URL', 
     await redis.run();
     await expect.poll(() => taskOf('M-2'), POLL).toBe('assigned');
     expect(await service.metric('meterwarden_queue_depth')).toBe(4);
+    expect(await service.metric('meterwarden_queue_ready')).toBe(1);
+
+    await redis.call('CONFIG', 'SET', 'maxmemory-policy', 'volatile-ttl');
+    await expect.poll(() => service.metric('meterwarden_queue_ready'), POLL).toBe(0);
+    expect(service.output).toContain('is volatile-ttl, which throws data of the queue away');
   });
 
   it.each([

@@ -6,6 +6,7 @@ import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Service } from '../../simulators/service.ts';
 import { MAIN, run } from '../support/command-line.ts';
+import { INFLUXD, REQUIRED, TestInflux, TOKEN } from '../support/influxdb.ts';
 import { type TestDatabase, testDatabase } from '../support/postgres.ts';
 
 const POLL = { timeout: 15_000, interval: 20 };
@@ -55,6 +56,31 @@ describe('a start that cannot succeed', { timeout: 60_000 }, () => {
     expect(out.trimEnd()).not.toContain('\n');
     expect(out).not.toContain('hunter2');
     expect(readdirSync(folder), 'before anything was made').toEqual([]);
+  });
+
+  it('for an InfluxDB nobody serves says so by the setting and the address', async () => {
+    const db = await testDatabase();
+    const env = { DATABASE_URL: db.url, INFLUX_URL: 'http://127.0.0.1:1', INFLUX_TOKEN: 'hunter2' };
+    for (const [language, said] of [
+      ['zh-CN', 'INFLUX_URL: 127.0.0.1:1 的 InfluxDB 暂时不可用:127.0.0.1:1 上没有服务在监听\n'],
+      ['en', 'INFLUX_URL: InfluxDB at 127.0.0.1:1 is not available now: nothing listens at 127.0.0.1:1\n'],
+    ] as const)
+      expect(await run(MAIN, ['serve'], { ...ANY_PORTS, ...env, METERWARDEN_LANG: language }, folder)).toEqual({
+        code: 1,
+        out: said,
+      });
+    await db.close();
+  });
+
+  it.skipIf(INFLUXD === undefined && !REQUIRED)('for an organization of no name in InfluxDB says which', async () => {
+    const [db, influx] = [await testDatabase(), await TestInflux.start()];
+    await influx.query('CREATE DATABASE meterwarden');
+    const env = { DATABASE_URL: db.url, INFLUX_URL: influx.front.url, INFLUX_TOKEN: TOKEN, INFLUX_ORG: 'village' };
+    const { code, out } = await run(MAIN, ['ingest'], { ...ANY_PORTS, ...env }, folder);
+    expect(code, out).toBe(1);
+    expect(out).toMatch(/^INFLUX_ORG: InfluxDB has no organization “village”, or the token is not of it: [^\n]+\n$/);
+    await influx.stop();
+    await db.close();
   });
 
   it('for a broken cluster tells the end of its log', async () => {

@@ -185,12 +185,16 @@ describe.skipIf(INFLUXD === undefined && !REQUIRED)('InfluxDB', () => {
       await expect(store(bucket, { token: 'guessed' }).append([reading(1, 0, 1)])).rejects.toEqual(
         code('influx_denied'),
       );
-      await expect(store(bucket, { org: 'village' }).append([reading(1, 0, 1)])).rejects.toEqual(
-        code('influx_missing'),
-      );
+      const elsewhere = store(bucket, { org: 'village' });
+      const noOrg = { code: 'influx_no_org', path: 'INFLUX_ORG', params: { org: 'village' } };
+      await elsewhere.check(); // a question needs none
+      await expect(elsewhere.checkWriting()).rejects.toMatchObject(noOrg);
+      await expect(elsewhere.append([reading(1, 0, 1)])).rejects.toMatchObject(noOrg);
       await expect(store('nowhere').append([reading(1, 0, 1)])).rejects.toEqual(code('influx_missing'));
       await expect(store('nowhere').check()).rejects.toEqual(code('influx_missing'));
       await store(bucket).check();
+      await store(bucket).checkWriting();
+      await expect(store('nowhere').checkWriting()).rejects.toEqual(code('influx_missing'));
       expect(() => store(bucket, { token: 'line\nbreak' })).toThrow(/invalid_setting at INFLUX_TOKEN$/);
     });
 
@@ -223,7 +227,11 @@ describe.skipIf(INFLUXD === undefined && !REQUIRED)('InfluxDB', () => {
       const bucket = await database();
       const startedMs = performance.now();
       const nobody = store(bucket, { url: 'http://127.0.0.1:9' });
-      await expect(nobody.append([reading(1, 0, 1)])).rejects.toEqual(code('influx_unavailable'));
+      await expect(nobody.append([reading(1, 0, 1)])).rejects.toMatchObject({
+        code: 'influx_unavailable',
+        path: 'INFLUX_URL',
+        params: { problem: 'nobody_listens', address: '127.0.0.1:9' },
+      });
       expect(performance.now() - startedMs).toBeLessThan(2_000);
 
       const mine = store(bucket);
@@ -411,6 +419,17 @@ describe.skipIf(INFLUXD === undefined && !REQUIRED)('InfluxDB', () => {
       await reopened.append([reading(3, 0, 1)]);
       expect(reopened.receivedAtUs).toBeGreaterThan(mine.receivedAtUs);
       expect(await replayed(mine.receivedSince(reopened.receivedAtUs))).toEqual([]);
+    });
+
+    it('come back although two processes marked the same moment', async () => {
+      const bucket = await database();
+      const [one, other] = [store(bucket), store(bucket)];
+      await Promise.all([one.append([reading(1, -30 * 1440, 1)]), other.append([reading(2, -2 * 1440, 1)])]);
+      const found: number[] = [];
+      for await (const { readings } of store(bucket).receivedSince(0)) found.push(...readings.map(({ key }) => key));
+      expect(found.sort()).toEqual([1, 2]);
+      const [marks] = await influx.query('SELECT count(oldest_ms) FROM backfills', bucket);
+      expect(marks!.values[0]![1]).toBe(2);
     });
 
     it('come back in parts when they are many', async () => {

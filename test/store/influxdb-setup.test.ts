@@ -222,7 +222,7 @@ describe('on the API of InfluxDB 2.7', () => {
       () => expect.unreachable(),
       (error) => expect(error).toMatchObject({ code: 'conflict', path: 'INFLUX_BUCKET' }),
     );
-    await expect(setUp({ org: 'village' })).rejects.toMatchObject({ code: 'influx_missing', path: 'INFLUX_ORG' });
+    await expect(setUp({ org: 'village' })).rejects.toMatchObject({ code: 'influx_no_org', path: 'INFLUX_ORG' });
     await expect(setUp({ token: 'guessed' })).rejects.toMatchObject({ code: 'influx_denied' });
     influx.version = '3.1.0';
     await expect(setUp()).rejects.toMatchObject({ code: 'influx_by_hand', params: { version: '3.1.0', days: 800 } });

@@ -64,6 +64,11 @@ export function readCompose(env: Readonly<Record<string, string>>): Compose {
 
 /** The environment file with everything filled in that has to be. */
 export function filledEnvironment(): Record<string, string> {
+  const needed = new Set(
+    [...composeText().matchAll(VARIABLE)].flatMap(([, name, operator]) => (operator === '?' ? name! : [])),
+  );
   const given = Object.entries(environmentFile('.env.example'));
-  return Object.fromEntries(given.map(([name, value]) => [name, value || `of-${name.toLowerCase()}`]));
+  return Object.fromEntries(
+    given.map(([name, value]) => [name, needed.has(name) ? `of-${name.toLowerCase()}` : value]),
+  );
 }

@@ -7,10 +7,10 @@ const COUNTS: readonly TaskCount[] = [
   { kind: 'repair', state: 'accepted', count: 4, escalated: 0 },
 ];
 
-async function told(tasks: () => Promise<readonly TaskCount[]>): Promise<string[]> {
+async function told(tasks: () => Promise<readonly TaskCount[]>, ready = true): Promise<string[]> {
   const registry = new Registry();
   const failing = () => Promise.reject(new Error('no database'));
-  reportTasks(registry, { openFindings: failing, tasks, queue: failing });
+  reportTasks(registry, { openFindings: failing, tasks, queue: failing, queueReady: async () => ready });
   return (await registry.metrics()).split('\n').filter((line) => line !== '' && !line.startsWith('#'));
 }
 
@@ -25,10 +25,12 @@ it('tells tasks and how many of them escalated, by one question', async () => {
     'meterwarden_tasks{kind="repair",state="accepted"} 4',
     'meterwarden_escalated_tasks{kind="repair",state="assigned"} 2',
     'meterwarden_escalated_tasks{kind="repair",state="accepted"} 0',
+    'meterwarden_queue_ready 1',
   ]);
   expect(questions).toBe(1);
 });
 
-it('tells nothing without a database', async () => {
-  expect(await told(() => Promise.reject(new Error('no database')))).toEqual([]);
+it('tells nothing without a database, but that its queue is not ready', async () => {
+  const lines = await told(() => Promise.reject(new Error('no database')), false);
+  expect(lines).toEqual(['meterwarden_queue_ready 0']);
 });
