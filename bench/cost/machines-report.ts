@@ -150,7 +150,7 @@ export function chineseSummary(costs: Costs): string {
     `- 内存:每块表 ${count(memory.heapPerInstrument)} 字节(台账、规则、去重线索),每个带台账的进程各一份;每条空闲 MQTT 连接 ${(memory.bytesPerConnection / 1000).toFixed(0)} kB。`,
     ...lines,
     '- 先到的瓶颈依次是:V8 堆内的台账(约 350 万块表)、当日索引所需内存、日志锁与 fsync、WAL 整页写;对策是按市分库,而不是更大的单库。',
-    '- 直连表多时由 EMQX 集群承接连接(共享订阅 hash_clientid);海量历史交给 InfluxDB 或 VictoriaMetrics 集群;Redis 只管任务唤醒,用量很小。',
+    '- 直连表多时由 EMQX 集群承接连接(共享订阅 hash_clientid);海量历史交给 InfluxDB 集群(VictoriaMetrics 目前只能写入,服务无法从中查询);Redis 只管任务唤醒,用量很小。',
     '- 以上机器数为推算,未在这样的规模上跑过;每条假设见下文。',
   ].join('\n');
 }
@@ -169,7 +169,7 @@ export function assumptions(): string {
     `PostgreSQL holds the index of the current day in memory, beside ${a.postgresBaseGb} GB for everything else.`,
     `Disks stay ${a.diskReserve * 100} % free; replicas and backups come on top, a whole copy each.`,
     `A checkpoint comes at least every 15 minutes (as the embedded server is set), so every reading meets pages that are new to the WAL.`,
-    `A number in InfluxDB takes three bytes (its sizing guide), five numbers to a reading; a sample in VictoriaMetrics two (its documentation counts on about one for ordinary metrics), four to a reading. Neither was measured with real loads.`,
+    `A number in InfluxDB takes three bytes (its sizing guide), five numbers to a reading; a sample in VictoriaMetrics two (its documentation counts on about one for ordinary metrics), four to a reading. VictoriaMetrics takes the writes but does not answer the queries of the service: its rows tell what its cluster would take, not what \`INFLUX_URL\` can be set to today. Neither was measured with real loads.`,
     `V8 takes a heap of ${a.heapGb} GB on a large machine, and is planned to ${a.heapShare * 100} % of it.`,
     `${a.tasksPerMeterDay * 1000} task a day per 1 000 meters, open for ${a.taskDays} days, ${a.stepsPerTask} steps each, ${count(a.jobBytes)} bytes of Redis to a step.`,
     `People, tasks, findings and queries are left out: they grow with what is wrong, not with what is measured.`,

@@ -1,5 +1,5 @@
 /** What besides the meters' errors is in a district's balance: columns of the fit, and the shape of its noise. */
-import type { Cause } from './balance.ts';
+import type { Cause, RegisterNoise } from './balance.ts';
 import type { Columns } from './matrix.ts';
 import type { NoiseShape } from './noise.ts';
 import type { Prepared } from './prepare.ts';
@@ -88,13 +88,25 @@ export function clockCauses(loads: Columns, periodMs: number): Cause[] {
   return [...late, ...early].map((column) => ({ column, sd }));
 }
 
-export function noiseShape({ used, energies, master }: Prepared, loads: Loads): Omit<NoiseShape, 'weight'> {
+/** By user that enters the balance. */
+export function registerNoise({ used, energies }: Prepared): RegisterNoise[] {
+  return used.map((i) => {
+    const { kwh, stepKwh, variance } = energies[i]!;
+    return { roundingKwh2: stepKwh ** 2 / 12, known: variance, power: powerAtMoments(kwh) };
+  });
+}
+
+export function noiseShape(
+  { used, energies, master }: Prepared,
+  loads: Loads,
+  registers: readonly RegisterNoise[],
+): Omit<NoiseShape, 'weight'> {
   const meters = [master!, ...used.map((i) => energies[i]!)];
   return {
     roundingKwh2: meters.reduce((variance, { stepKwh }) => variance + stepKwh ** 2 / 12, LEAST_ROUNDING_KWH2),
     known: sumOf(meters.map(({ variance }) => variance)),
     knownRows: sumOf(meters.map(({ rowVariance }) => rowVariance)),
-    power: powerAtMoments(loads.kwh),
+    power: sumOf(registers.map(({ power }) => power)),
     switching: switchingOf(loads),
   };
 }
@@ -126,15 +138,10 @@ export function weightedLoss(load: Float64Array, carried: Float64Array): number 
   return squares > 0 ? lost / squares : 0;
 }
 
-/** Sum over meters of the squared energy about each moment. */
-export function powerAtMoments(loads: Columns): Float64Array {
-  const rows = loads[0]!.length;
-  const power = new Float64Array(rows + 1);
-  for (const load of loads) {
-    for (let k = 0; k <= rows; k++) {
-      const mean = ((load[k - 1] ?? load[k]!) + (load[k] ?? load[k - 1]!)) / 2;
-      power[k]! += mean * mean;
-    }
-  }
-  return power;
+/** The squared energy of a row about each moment, kWh². */
+function powerAtMoments(kwh: Float64Array): Float64Array {
+  return Float64Array.from({ length: kwh.length + 1 }, (_, k) => {
+    const mean = ((kwh[k - 1] ?? kwh[k]!) + (kwh[k] ?? kwh[k - 1]!)) / 2;
+    return mean * mean;
+  });
 }

@@ -23,7 +23,7 @@ export interface Energy {
 const STEPS_KWH = [1, 0.1, 0.01, 0.001] as const;
 /** Values looked at to find the last digit. */
 const STEP_SAMPLE = 400;
-/** So near to a whole number of steps, and so much nearer than that is no number: it was written with fewer digits. */
+/** A value so near to a whole number of steps is one, in steps; a large number is not known better than so much of itself. */
 const WHOLE = 1e-6;
 const FLOAT = 1e-12;
 /** Of a moment about which nothing is known, kWh². */

@@ -1,14 +1,6 @@
 /** One look at a district: its balance, with clocks if they are seen to be off, for a given idea of who belongs to it. */
 import { type BalanceFit, type BalanceProblem, solveBalance } from './balance.ts';
-import {
-  clockCauses,
-  type Loads,
-  lossCauses,
-  noiseShape,
-  powerAtMoments,
-  uncountedBy,
-  weightedLoss,
-} from './causes.ts';
+import { clockCauses, type Loads, lossCauses, noiseShape, registerNoise, uncountedBy, weightedLoss } from './causes.ts';
 import type { MeterSeries } from './district.ts';
 import { measuredOf } from './measured.ts';
 import { mixtureMean } from './normal.ts';
@@ -37,6 +29,8 @@ const MISSED_SDS = 3;
 const CLOCKS_SEEN_FROM = 0.012;
 /** Of that noise: so much is there whatever a clock's offset was found to be. */
 const LEAST_CLOCK_SHARE = 0.2;
+/** No clocks are all exactly right. */
+const LEAST_CLOCK_S = 1;
 /** How far homes differ in what switches inside a row, kWh of a quarter hour. */
 const SWITCHED_SD_KWH = 0.12;
 /** How wrong a meter's share of loss may be: power factors differ and change. */
@@ -75,9 +69,10 @@ export function solveRound(
   network: Network | undefined,
   suspected: ReadonlySet<number>,
 ): Round | undefined {
-  const { window, used, energies, master } = prepared;
+  const { window, used, master } = prepared;
   const loads = loadsOf(prepared, network);
   const losses = lossCauses(loads);
+  const registers = registerNoise(prepared);
   const still = used.flatMap((i, place) => (prepared.stillFrom[i] === undefined ? [] : [place]));
   const uncounted = still.map((place) =>
     uncountedBy(loads.carried[place]!, prepared.stillFrom[used[place]!]!, DAY_MS / window.periodMs),
@@ -88,12 +83,8 @@ export function solveRound(
     masterKwh: master!.kwh,
     causes: [...losses, ...uncounted],
     meterSd,
-    shape: noiseShape(prepared, loads),
-    registers: used.map((i, place) => ({
-      roundingKwh2: energies[i]!.stepKwh ** 2 / 12,
-      known: energies[i]!.variance,
-      power: powerAtMoments([loads.kwh[place]!]),
-    })),
+    shape: noiseShape(prepared, loads, registers),
+    registers,
     clocksAreCauses: false,
   };
   const plain = solveBalance(problem);
@@ -155,7 +146,7 @@ function withClocks(problem: BalanceProblem, plain: BalanceFit, { kwh }: Loads, 
 
 /** What clocks still do to the balance, as far as they are off each. */
 function powerBy(offsetS: Float64Array, registers: BalanceProblem['registers']): Float64Array {
-  const meanSquare = offsetS.reduce((total, s) => total + s * s, 0) / offsetS.length;
+  const meanSquare = offsetS.reduce((total, s) => total + s * s, LEAST_CLOCK_S ** 2) / offsetS.length;
   return sumOf(
     registers.map(({ power }, i) => {
       const weight = LEAST_CLOCK_SHARE + ((1 - LEAST_CLOCK_SHARE) * offsetS[i]! ** 2) / meanSquare;

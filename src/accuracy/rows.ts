@@ -82,8 +82,9 @@ interface Bulk {
 }
 
 /**
- * Where most rows lie, in what is expected of each; `switched`: the share of that which what switches makes. Energy that no meter counts makes a row too low, never too high: when the lower side is wider than the
- * upper one, the upper one alone says how wide the noise is.
+ * Where most rows lie, each in units of the noise that is expected of it; `switched`: the part of that noise that what switches makes.
+ * Energy that no meter counts makes a row too low, never too high: when the lower side is wider than the upper one, by more than
+ * switching makes it, the upper one alone says how wide the noise is.
  */
 export function bulk(values: Float64Array, switched: number): Bulk {
   const median = medianOf(values);

@@ -6,7 +6,7 @@ import { FOLDER_PROBLEMS } from '../folder-problems.ts';
 import type { Target } from './target.ts';
 
 /** Readers pass over names that begin so. */
-const WORK = '_tmp';
+const WORK = '_meterwarden_tmp';
 
 export class FolderTarget implements Target {
   readonly workDir: string;

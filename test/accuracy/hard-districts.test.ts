@@ -126,7 +126,7 @@ describe('nobody honest is accused', () => {
     const estimate = estimateDistrict(change(district), policy);
     expect(estimate.balance, 'it was solved').toBeDefined();
     expect(accused(estimate, district)).toEqual([]);
-    expect(coverage(estimate, district)).toBeGreaterThanOrEqual(85);
+    expect(coverage(estimate, district)).toBeGreaterThanOrEqual(92);
     expect(estimate.notes.filter(({ code }) => code !== 'register_reset')).toEqual([]);
   });
 });

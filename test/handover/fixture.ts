@@ -10,11 +10,14 @@ import { PostgresReadings } from '../../src/store/postgres-readings.ts';
 import type { TestDatabase } from '../support/postgres.ts';
 
 export const CONFIG_DIR = join(import.meta.dirname, '../../config');
-export const HOUR = 3_600_000;
+export const MINUTE = 60_000;
+export const HOUR = 60 * MINUTE;
 export const DAY = 24 * HOUR;
 export const ZONE = 'Asia/Shanghai';
 /** Local midnight of 2026-03-01. */
 export const T0 = Date.UTC(2026, 1, 28, 16);
+/** Five in the morning after the third day. */
+export const MORNING = T0 + 3 * DAY + 5 * HOUR;
 
 export interface Line {
   readonly id: string;

@@ -29,8 +29,8 @@ it('takes files and text whole, gives them back, and leaves nothing of its own',
 
 it('throws away what a broken run has left half made, and touches nothing else', async () => {
   const dir = temporaryFolder();
-  mkdirSync(join(dir, '_tmp/spill'), { recursive: true });
-  writeFileSync(join(dir, '_tmp/spill/x'), '');
+  mkdirSync(join(dir, '_meterwarden_tmp/spill'), { recursive: true });
+  writeFileSync(join(dir, '_meterwarden_tmp/spill/x'), '');
   writeFileSync(join(dir, 'notes.txt'), 'of somebody else');
   const target = await FolderTarget.open(dir, '--to');
   expect(readdirSync(target.workDir)).toEqual([]);

@@ -15,6 +15,8 @@ import {
   filesOf,
   HOUR,
   ledger,
+  MINUTE,
+  MORNING,
   parquetOf,
   placesOf,
   reading,
@@ -24,10 +26,6 @@ import {
   T0,
   temporaryFolder,
 } from './fixture.ts';
-
-const MINUTE = 60_000;
-/** Five in the morning after the third day. */
-const MORNING = T0 + 3 * DAY + 5 * HOUR;
 
 let town: City;
 let to: string;
@@ -192,7 +190,7 @@ describe('what is handed over', () => {
       expect({ rows, schemaVersion }).toEqual({ rows: 24, schemaVersion: 1 });
     }
     expect(Object.keys(JSON.parse(readFileSync(join(to, '_manifest/schema.json'), 'utf8')).datasets)).toHaveLength(4);
-    expect(existsSync(join(to, '_tmp'))).toBe(false);
+    expect(existsSync(join(to, '_meterwarden_tmp'))).toBe(false);
   });
 });
 

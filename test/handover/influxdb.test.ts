@@ -14,6 +14,8 @@ import {
   DAY,
   HOUR,
   ledger,
+  MINUTE,
+  MORNING,
   parquetOf,
   reading,
   receive,
@@ -24,9 +26,6 @@ import {
   ZONE,
 } from './fixture.ts';
 
-const MINUTE = 60_000;
-/** Five in the morning after the third day. */
-const MORNING = T0 + 3 * DAY + 5 * HOUR;
 const IDS = ['A', 'B', 'C'];
 const regionOf = (key: number) => ['220302', '220302', '220303'][key - 1];
 

@@ -104,7 +104,7 @@ test('killed again and again, it hands over what an undisturbed one does', { tim
     const files = filesOf(to);
     for (const [path, sha256] of recorded(to)) expect(files.get(path), path).toBe(sha256);
     for (const path of parquetOf(to).keys())
-      if (!path.startsWith('_tmp/')) await ask(`SELECT count(*) FROM '${join(to, path)}'`);
+      if (!path.startsWith('_meterwarden_tmp/')) await ask(`SELECT count(*) FROM '${join(to, path)}'`);
     // What was recorded before is not done again.
     for (const path of before.keys()) expect(placesOf(to).get(path), path).toBe(places.get(path));
     before = recorded(to);
@@ -116,7 +116,7 @@ test('killed again and again, it hands over what an undisturbed one does', { tim
   for (const path of before.keys()) expect(placesOf(to).get(path), path).toBe(places.get(path));
   expect(parquetOf(to)).toEqual(parquetOf(undisturbed));
   expect(recorded(to)).toEqual(recorded(undisturbed));
-  expect(existsSync(join(to, '_tmp'))).toBe(false);
+  expect(existsSync(join(to, '_meterwarden_tmp'))).toBe(false);
 });
 
 test('readings that arrive between a death and the next run are in it', { timeout: 60_000 }, async () => {
